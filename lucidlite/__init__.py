@@ -1,0 +1,203 @@
+"""lucidlite: a minimal autograd deep-learning framework with PyTorch's names.
+
+>>> import lucidlite as torch
+>>> x = torch.tensor([1.0, 2.0, 3.0], requires_grad=True)
+>>> y = (x**2).sum()
+>>> y.backward()
+>>> x.grad
+tensor([2., 4., 6.])
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from lucidlite import autograd, cuda, nn, optim, utils
+from lucidlite import backends as backends
+from lucidlite.autograd import (
+    enable_grad,
+    inference_mode,
+    is_grad_enabled,
+    is_inference_mode_enabled,
+    no_grad,
+    set_grad_enabled,
+)
+from lucidlite.backends.base import Device as device
+from lucidlite.creation import (
+    arange,
+    as_tensor,
+    bernoulli,
+    empty,
+    empty_like,
+    eye,
+    from_numpy,
+    full,
+    full_like,
+    get_rng_state,
+    initial_seed,
+    linspace,
+    manual_seed,
+    normal,
+    ones,
+    ones_like,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+    tensor,
+    zeros,
+    zeros_like,
+)
+from lucidlite.dtypes import (
+    double,
+    dtype,
+    finfo,
+    float16,
+    float32,
+    float64,
+    get_default_dtype,
+    half,
+    iinfo,
+    int8,
+    int16,
+    int32,
+    int64,
+    long,
+    promote_types,
+    set_default_dtype,
+    short,
+    uint8,
+)
+from lucidlite.dtypes import bool_ as bool
+from lucidlite.dtypes import float_ as float
+from lucidlite.dtypes import int_ as int
+from lucidlite.generator import Generator, default_generator
+from lucidlite.ops.activation import erf, log_softmax, relu, sigmoid, softmax, tanh
+from lucidlite.ops.common import result_type
+from lucidlite.ops.compare import (
+    allclose,
+    bitwise_and,
+    bitwise_not,
+    bitwise_or,
+    bitwise_xor,
+    eq,
+    equal,
+    ge,
+    gt,
+    is_nonzero,
+    is_tensor,
+    isclose,
+    isfinite,
+    isinf,
+    isnan,
+    le,
+    logical_and,
+    logical_not,
+    logical_or,
+    logical_xor,
+    lt,
+    ne,
+)
+from lucidlite.ops.elementwise import (
+    add,
+    clamp,
+    div,
+    floor_divide,
+    lerp,
+    maximum,
+    minimum,
+    mul,
+    pow,
+    remainder,
+    square,
+    sub,
+    where,
+)
+from lucidlite.ops.indexing import (
+    gather,
+    index_select,
+    masked_fill,
+    masked_select,
+    narrow,
+    nonzero,
+    scatter_add,
+    select,
+    take_along_dim,
+)
+from lucidlite.ops.join import cat, chunk, flip, roll, split, stack, tile, unbind
+from lucidlite.ops.matmul import addmm, bmm, dot, matmul, mm, mv, outer
+from lucidlite.ops.reduce import (
+    all,
+    amax,
+    amin,
+    any,
+    argmax,
+    argmin,
+    cumsum,
+    logsumexp,
+    max,
+    mean,
+    min,
+    norm,
+    prod,
+    std,
+    sum,
+    var,
+)
+from lucidlite.ops.shape import (
+    broadcast_to,
+    flatten,
+    movedim,
+    permute,
+    reshape,
+    squeeze,
+    t,
+    transpose,
+    unflatten,
+    unsqueeze,
+)
+from lucidlite.ops.sorting import argsort, sort, topk
+from lucidlite.ops.unary import (
+    abs,
+    ceil,
+    clone,
+    cos,
+    exp,
+    expm1,
+    floor,
+    log,
+    log1p,
+    log2,
+    log10,
+    neg,
+    reciprocal,
+    round,
+    rsqrt,
+    sign,
+    sin,
+    sqrt,
+    trunc,
+)
+from lucidlite.printing import set_printoptions
+from lucidlite.serialization import load, save
+from lucidlite.tensor import Tensor
+from lucidlite.tensor_base import Size
+
+__version__ = "0.1.0"
+
+absolute, clip, concat, divide, multiply = abs, clamp, cat, div, mul
+concatenate, subtract, swapaxes, true_divide = cat, sub, transpose, div
+
+# These load when they are first asked for.
+_LATER = ("datasets", "models", "training")
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        return importlib.import_module(f"lucidlite.{name}")
+    raise AttributeError(f"module 'lucidlite' has no attribute '{name}'")

@@ -1,0 +1,23 @@
+"""Devices and their backends. CuPy is imported when a cuda device is first asked for."""
+
+from __future__ import annotations
+
+from lucidlite.backends.base import Backend, Device
+from lucidlite.backends.cupy_backend import make_backend
+from lucidlite.backends.numpy_backend import NumPyBackend
+
+__all__ = ["Backend", "Device", "cpu", "get_backend"]
+
+cpu = NumPyBackend()
+_backends: dict[Device, Backend] = {cpu.device: cpu, Device("cpu", 0): cpu}
+
+
+def get_backend(device: str | int | Device) -> Backend:
+    """The backend of a device; RuntimeError that says what is missing where there is none."""
+    if not isinstance(device, Device):
+        device = Device(device)
+    found = _backends.get(device)
+    if found is None:
+        found = make_backend(device)
+        _backends[device] = found
+    return found

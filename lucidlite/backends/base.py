@@ -1,0 +1,223 @@
+"""Backend: what the framework asks of an array library, written once on ``xp`` (numpy or cupy).
+
+A tensor holds the backend of its device. Kernels take and return raw arrays and never write to
+their arguments, except those documented as outputs.
+
+Memory order is decided here. Images are (N, C, H, W) to everyone; convolutions and pools produce
+them in *conv layout*: memory order (H, W, N, C), seen through a transposed view, so that their
+inner loops run over long contiguous (N, C) rows. ``map`` keeps a chain of operations in it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels.conv import ConvKernels
+from lucidlite.backends.kernels.index import IndexKernels
+from lucidlite.backends.kernels.loss import LossKernels
+from lucidlite.backends.kernels.norm import NormKernels
+from lucidlite.backends.kernels.optim import OptimKernels
+from lucidlite.backends.kernels.pool import PoolKernels
+from lucidlite.backends.kernels.special import SpecialKernels
+from lucidlite.callsite import error
+
+
+class Device:
+    """Where a tensor lives: ``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``.
+
+    >>> import lucidlite
+    >>> lucidlite.device("cuda:1").type, lucidlite.device("cuda:1").index, lucidlite.device("cpu")
+    ('cuda', 1, device(type='cpu'))
+    """
+
+    __slots__ = ("index", "type")
+
+    def __init__(self, type: str | int | Device, index: int | None = None) -> None:
+        if isinstance(type, Device):
+            type, index = type.type, type.index if index is None else index
+        elif isinstance(type, int) and not isinstance(type, bool):
+            type, index = "cuda", type
+        elif isinstance(type, str):
+            type, _, number = type.partition(":")
+            if number:
+                if index is not None or not number.isdecimal():
+                    raise error(RuntimeError, f"device: invalid device string, got '{type}:{number}'")
+                index = int(number)
+        else:
+            raise error(TypeError, f"device: type must be a string or an index, got type={type!r}")
+        if type not in ("cpu", "cuda"):
+            raise error(RuntimeError, f"device: expected one of cpu, cuda device type, got {type!r}")
+        self.type = type
+        self.index = index
+
+    def __eq__(self, other: object) -> bool:
+        return (
+            isinstance(other, Device) and self.type == other.type and self.index == other.index
+        )
+
+    def __hash__(self) -> int:
+        return hash((self.type, self.index))
+
+    def __str__(self) -> str:
+        return self.type if self.index is None else f"{self.type}:{self.index}"
+
+    def __repr__(self) -> str:
+        index = "" if self.index is None else f", index={self.index}"
+        return f"device(type='{self.type}'{index})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return (Device, (self.type, self.index))
+
+
+class Backend(
+    ConvKernels,
+    PoolKernels,
+    NormKernels,
+    LossKernels,
+    IndexKernels,
+    OptimKernels,
+    SpecialKernels,
+):
+    """An array library bound to a device: transfers, elementwise ``map``, and every kernel."""
+
+    xp: Any
+    device: Device
+
+    def asarray(self, value: Any, dtype: np.dtype[Any] | None = None) -> Array:
+        """A host array or number on this device (the same memory where that is possible)."""
+        return self.xp.asarray(value, dtype=dtype)
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        """The array on the host."""
+        raise NotImplementedError
+
+    def synchronize(self) -> None:
+        """Wait for the device to finish."""
+
+    def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array:
+        """The elementwise function ``name`` of ``arrays``, in conv layout if one of them is.
+
+        ``out`` receives the result where it is given, which may be one of ``arrays``.
+        """
+        if len(arrays) == 2 and arrays[0].strides != arrays[1].strides:
+            arrays = self.align(*arrays)
+        if out is not None:
+            return self.call(name, *arrays, out=out)
+        result = self.call(name, *arrays)
+        # NumPy turns 0-dim results into scalars.
+        return result if result.ndim else self.xp.asarray(result)
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Array:
+        """The library's function ``name``; overflow, NaN and division by zero pass silently."""
+        return getattr(self.xp, name)(*args, **kwargs)
+
+    def reduce(
+        self, name: str, array: Array, axis: tuple[int, ...] | int | None, keepdims: bool = False
+    ) -> Array:
+        """A reduction (sum, max, all, argmax, ...) as an array, 0-dim ones included."""
+        return self.xp.asarray(self.call(name, array, axis=axis, keepdims=keepdims))
+
+    def mean(self, array: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
+        """The mean over axes; float16 sums in float32. NaN where there is nothing to average."""
+        count = 1
+        for d in axis:
+            count *= array.shape[d]
+        wide = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
+        total = self.call("sum", array, axis=axis, keepdims=keepdims, dtype=wide)
+        mean = self.map("divide", self.xp.asarray(total), self.asarray(count, wide))
+        return mean.astype(array.dtype, copy=False)
+
+    def try_view(self, array: Array, shape: tuple[int, ...]) -> Array | None:
+        """The same memory in another shape, or None where strides don't allow it."""
+        seen = array.view()
+        try:
+            seen.shape = shape
+        except (AttributeError, ValueError):
+            return None
+        return seen
+
+    def join(self, arrays: list[Array], axis: int) -> Array:
+        """Arrays end to end along an axis, in conv layout where one of them is."""
+        if arrays[0].ndim == 4 and any(
+            is_conv_layout(a) and not a.flags.c_contiguous for a in arrays
+        ):
+            inner = [a.transpose(2, 3, 0, 1) for a in arrays]
+            return self.xp.concatenate(inner, (axis + 2) % 4).transpose(2, 3, 0, 1)
+        return self.xp.concatenate(arrays, axis)
+
+    def matmul(self, a: Array, b: Array) -> Array:
+        """Matrix products over leading dims; float16 is multiplied in float32 and rounded once."""
+        if a.dtype == np.float16:
+            wide = self.call("matmul", a.astype(np.float32), b.astype(np.float32))
+            return self.xp.asarray(wide).astype(np.float16)
+        return self.xp.asarray(self.call("matmul", a, b))
+
+    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
+        """``x @ weight.T + bias`` over leading dims."""
+        lead = x.shape[:-1]
+        out = self.matmul(x.reshape(-1, weight.shape[1]) if weight.size else x, weight.T)
+        if bias is not None:
+            out = self.map("add", out, bias, out=out)
+        return out.reshape(*lead, weight.shape[0])
+
+    def padded(
+        self, array: Array, shape: tuple[int, ...], inner: tuple[slice, ...], value: float
+    ) -> Array:
+        """``value`` of ``shape`` around ``array``, in conv layout if that has it."""
+        if array.ndim == 4 and is_conv_layout(array):
+            n, c, h, w = shape
+            out = self.xp.full((h, w, n, c), value, array.dtype).transpose(2, 3, 0, 1)
+        else:
+            out = self.xp.full(shape, value, array.dtype)
+        out[inner] = array
+        return out
+
+    def align(self, *arrays: Array) -> tuple[Array, ...]:
+        """Copy 4-dim arrays into conv layout where another operand of the same size has it."""
+        full = [a for a in arrays if a.ndim == 4]
+        if len(full) < 2 or not any(is_conv_layout(a) for a in full):
+            return arrays
+        largest = max(a.size for a in full)
+        return tuple(
+            a if a.ndim != 4 or a.size < largest or is_conv_layout(a) else self.to_conv_layout(a)
+            for a in arrays
+        )
+
+    def to_conv_layout(self, array: Array) -> Array:
+        """The same (N, C, H, W) values with memory order (H, W, N, C)."""
+        inner = self.xp.ascontiguousarray(array.transpose(2, 3, 0, 1))
+        return inner.transpose(2, 3, 0, 1)
+
+    def contiguous(self, array: Array) -> Array:
+        """The array in C order, itself where it is."""
+        return array if array.flags.c_contiguous else self.copy(array)
+
+    def copy(self, array: Array) -> Array:
+        """A fresh array in C order."""
+        return self.xp.array(array, copy=True, order="C")
+
+
+def is_conv_layout(array: Array) -> bool:
+    """Whether a 4-dim array's memory order is (H, W, N, C) with contiguous (N, C) rows.
+
+    Axes of size 1 don't matter, so an array can be in conv layout and in C order at once.
+    """
+    n, c, h, w = array.shape
+    stride_n, stride_c, stride_h, stride_w = array.strides
+    row = array.itemsize
+    if c > 1:
+        if stride_c != row:
+            return False
+        row *= c
+    if n > 1:
+        if stride_n != row:
+            return False
+        row *= n
+    if w > 1:
+        if stride_w < row:
+            return False
+        row = stride_w * w
+    return h == 1 or stride_h >= row

@@ -1,0 +1,65 @@
+"""Softmax and the losses that go with it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.backends.kernels import Array, in_float32
+
+
+class LossKernels:
+    """Kernels along one axis of scores."""
+
+    xp: Any
+
+    if TYPE_CHECKING:
+
+        def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
+        def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
+
+    @in_float32
+    def softmax(self, x: Array, axis: int) -> Array:
+        """``exp(x) / sum(exp(x))`` along an axis."""
+        e = self.map("exp", self._shifted(x, axis))
+        if not x.ndim:
+            return self.map("divide", e, e)
+        return self.map("divide", e, e.sum(axis=axis, keepdims=True), out=e)
+
+    @in_float32
+    def log_softmax(self, x: Array, axis: int) -> Array:
+        """``log(softmax(x))`` along an axis."""
+        shifted = self._shifted(x, axis)
+        e = self.map("exp", shifted)
+        total = e if not x.ndim else e.sum(axis=axis, keepdims=True)
+        return self.map("subtract", shifted, self.map("log", total))
+
+    def _shifted(self, x: Array, axis: int) -> Array:
+        """``x`` minus its largest value along the axis, so that exp can't overflow."""
+        if not x.size:
+            return x
+        top = x if not x.ndim else x.max(axis=axis, keepdims=True)
+        return self.map("subtract", x, top)
+
+    @in_float32
+    def cross_entropy(
+        self, x: Array, target: Array, ignore_index: int, mean: bool, keep: bool
+    ) -> tuple[Array, Array | None]:
+        """The (mean) negative log-likelihood of int ``target`` (N) under scores ``x`` (N, C).
+
+        Returns the 0-dim loss and, if ``keep``, its gradient for ``x``. Rows whose target is
+        ``ignore_index`` count for nothing.
+        """
+        xp = self.xp
+        logp = self.log_softmax(x, 1)
+        rows = xp.arange(x.shape[0])
+        kept = target != ignore_index
+        at = xp.where(kept, target, 0)
+        count = kept.sum().astype(x.dtype) if mean else xp.asarray(1, x.dtype)
+        picked = xp.where(kept, logp[rows, at], 0)
+        loss = self.map("divide", xp.asarray(-picked.sum()), xp.asarray(count))
+        if not keep:
+            return loss, None
+        grad = self.map("exp", logp)
+        grad[rows, at] -= 1
+        scale = self.map("divide", kept.astype(x.dtype), xp.asarray(count))
+        return loss, self.map("multiply", grad, scale[:, None], out=grad)

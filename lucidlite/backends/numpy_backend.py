@@ -1,0 +1,55 @@
+"""The CPU: NumPy, with the kernels that pay their way there."""
+
+from __future__ import annotations
+
+import contextvars
+import threading
+from typing import Any
+
+import numpy as np
+
+from lucidlite.backends.base import Backend, Device
+from lucidlite.backends.kernels import Array
+from lucidlite.backends.numpy_kernels.conv import NumPyConv
+from lucidlite.backends.numpy_kernels.pool import NumPyPool
+
+
+# NumPy 2.1 made "only without a copy" an argument of reshape.
+_RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+
+
+class _Quiet(threading.local):
+    """A context in which NumPy doesn't warn; entering it is cheaper than ``np.errstate``."""
+
+    def __init__(self) -> None:
+        context = contextvars.copy_context()
+        context.run(np.seterr, all="ignore")
+        self.run = context.run
+
+
+_quiet = _Quiet()
+
+
+class NumPyBackend(NumPyConv, NumPyPool, Backend):
+    """NumPy on the host."""
+
+    xp = np
+
+    def __init__(self) -> None:
+        self.device = Device("cpu")
+
+    def call(self, name: str, *args: Any, **kwargs: Any) -> Array:
+        return _quiet.run(getattr(np, name), *args, **kwargs)
+
+    def try_view(self, array: Array, shape: tuple[int, ...]) -> Array | None:
+        if array.flags.c_contiguous:
+            return array.reshape(shape)
+        if not _RESHAPE_COPY:
+            return super().try_view(array, shape)
+        try:
+            return array.reshape(shape, copy=False)
+        except ValueError:
+            return None
+
+    def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
+        return array  # type: ignore[no-any-return]

@@ -1,0 +1,1 @@
+"""Kernels that pay their way on the CPU; each gives what the kernel it overrides gives."""

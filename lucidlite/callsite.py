@@ -1,0 +1,113 @@
+"""Where the user is: their file and line, and the modules being called. Errors and nodes ask here.
+
+Both are gathered on every recorded op, so gathering is cheap (a code object and an instruction
+offset, a linked stack of weak references) and the text is made only when somebody reads it.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import weakref
+from types import CodeType
+from typing import Any, NamedTuple, TypeVar
+
+E = TypeVar("E", bound=BaseException)
+_PACKAGE = __name__.partition(".")[0]
+_INSIDE = _PACKAGE + "."
+
+# The modules being called, innermost first: (weak reference to the module, the rest) or None.
+ModuleStack = tuple["weakref.ref[Any]", Any] | None
+
+
+class _State(threading.local):
+    modules: ModuleStack = None
+
+
+_state = _State()
+
+
+class Site(NamedTuple):
+    """A place in the user's code: ``str(site)`` is 'train.py:12 in main'."""
+
+    code: CodeType
+    offset: int
+
+    @property
+    def filename(self) -> str:
+        return self.code.co_filename
+
+    @property
+    def function(self) -> str:
+        return self.code.co_name
+
+    @property
+    def line(self) -> int:
+        for start, end, line in self.code.co_lines():
+            if start <= self.offset < end and line is not None:
+                return line
+        return self.code.co_firstlineno
+
+    def __str__(self) -> str:
+        return f"{self.filename}:{self.line} in {self.function}"
+
+
+def user_site() -> Site | None:
+    """The innermost frame outside this package, or None where the package is all there is."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        if not name.startswith(_INSIDE) and name != _PACKAGE:
+            return Site(frame.f_code, frame.f_lasti)
+        frame = frame.f_back  # type: ignore[assignment]
+    return None
+
+
+def push_module(module: Any) -> ModuleStack:
+    """Enter ``module``; the value returned goes to ``pop_module`` when its call ends."""
+    token = _state.modules
+    _state.modules = (weakref.ref(module), token)
+    return token
+
+
+def pop_module(token: ModuleStack) -> None:
+    _state.modules = token
+
+
+def module_stack() -> ModuleStack:
+    """The modules being called now, innermost first, as a linked tuple of weak references."""
+    return _state.modules
+
+
+def module_path(stack: ModuleStack) -> str:
+    """'CNN.features.0: Conv2d' for a stack, '' for none; names are found in each parent."""
+    modules = []
+    while stack is not None:
+        module = stack[0]()
+        if module is not None:
+            modules.append(module)
+        stack = stack[1]
+    if not modules:
+        return ""
+    modules.reverse()
+    path = type(modules[0]).__name__
+    for parent, child in zip(modules, modules[1:], strict=False):
+        children = getattr(parent, "_modules", {})
+        name = next((n for n, m in children.items() if m is child), None)
+        path += f".{name}" if name is not None else f" > {type(child).__name__}"
+    return f"{path}: {type(modules[-1]).__name__}" if len(modules) > 1 else path
+
+
+def describe(site: Site | None, stack: ModuleStack = None) -> str:
+    """The lines an error adds: the user's place, and the module where there is one."""
+    text = f"\n  at {site}" if site is not None else ""
+    path = module_path(stack)
+    return f"{text}\n  in module {path}" if path else text
+
+
+def error(kind: type[E], message: str) -> E:
+    """An exception of class ``kind`` whose message also names the user's line and module.
+
+    The message reads ``op: rule, got name=value``.
+    """
+    return kind(message + describe(user_site(), _state.modules))

@@ -1,0 +1,316 @@
+"""The engine: walks the tape from outputs to leaves and delivers gradients.
+
+Nodes are numbered as they are made, so a consumer is always younger than what it consumes: taking
+the youngest pending node is a topological order. The walk is a loop over a heap, whatever the depth.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from heapq import heappop, heappush
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.callsite import describe, error
+from lucidlite.grad_mode import grad_mode
+from lucidlite.ops.common import to_dtype
+from lucidlite.ops.elementwise import add
+from lucidlite.ops.reduce import sum_to
+from lucidlite.ops.unary import clone
+from lucidlite.tape import AccumulateGrad, Edge, Node, gradient_edge, wrap
+from lucidlite.tensor_base import TensorBase
+
+if TYPE_CHECKING:
+    from lucidlite.tensor import Tensor
+
+Gradients = "list[Tensor | None]"
+
+
+class _Anomaly:
+    enabled = False
+
+
+anomaly = _Anomaly()
+
+
+class Walk:
+    """One run of the engine: gradients on their way (``inboxes``) and the nodes they wait at."""
+
+    def __init__(self, retain_graph: bool, create_graph: bool) -> None:
+        self.retain_graph = retain_graph
+        self.create_graph = create_graph
+        self.heap: list[tuple[int, Node]] = []
+        self.inboxes: dict[Node, list[Tensor | None]] = {}
+        self.owned: set[Edge] = set()  # sums in buffers of our own, which may be added to in place
+        self.needed: set[Node] | None = None  # where the walk is pruned: nodes leading to targets
+        self.targets: set[Edge] = set()
+        self.captured: dict[Edge, Tensor] = {}
+
+    def deliver(self, edge: Edge, grad: Tensor) -> None:
+        """Add a gradient to what waits at ``edge``."""
+        node, nr = edge
+        inbox = self.inboxes.get(node)
+        if inbox is None:
+            inbox = self.inboxes[node] = [None] * len(node.metas)
+            heappush(self.heap, (-node.number, node))
+        held = inbox[nr]
+        if held is None:
+            inbox[nr] = grad
+        elif self.create_graph:
+            inbox[nr] = add(held, grad)
+        elif edge in self.owned:
+            held.backend.map("add", held.array, grad.array, out=held.array)
+        else:
+            inbox[nr] = wrap(held.backend.map("add", held.array, grad.array), held.backend)
+            self.owned.add(edge)
+
+    def run(self) -> None:
+        """Push gradients back until nothing is pending."""
+        before = grad_mode.enabled
+        grad_mode.enabled = self.create_graph
+        try:
+            while self.heap:
+                node = heappop(self.heap)[1]
+                self.visit(node, self.inboxes.pop(node))
+        finally:
+            grad_mode.enabled = before
+
+    def visit(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Hand a node its summed gradients: hooks, then its vjp, then on to its inputs."""
+        if isinstance(node, AccumulateGrad):
+            grads[0] = run_hooks(node.variable._hooks, grads[0])
+        elif node.hooks is not None or node.retained is not None:
+            run_output_hooks(node, grads)
+        for nr, grad in enumerate(grads):
+            if grad is not None and (node, nr) in self.targets:
+                self.captured[node, nr] = grad
+        if isinstance(node, AccumulateGrad):
+            if self.needed is None:
+                accumulate(node.variable, grads[0], self.create_graph)
+            return
+        if self.needed is not None:
+            full = node.needs_input_grad
+            pruned = tuple([e is not None and e[0] in self.needed for e in node.edges])
+            if True not in pruned:
+                return
+            node.needs_input_grad = pruned
+            try:
+                results = call_vjp(node, grads)
+            finally:
+                node.needs_input_grad = full
+        else:
+            results = call_vjp(node, grads)
+        if not self.retain_graph:
+            node.release()
+        for index, edge in enumerate(node.edges):
+            grad = results[index]
+            if edge is None or grad is None:
+                continue
+            if self.needed is None or edge[0] in self.needed:
+                self.deliver(edge, fit(node, index, grad, edge))
+
+
+def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+    """The node's vjp with its hooks around it; an error also names the forward call's line."""
+    try:
+        results = node.vjp(node, tuple(grads) if node.many else grads[0], *node.args)
+        if not isinstance(results, tuple):
+            results = (results,)
+        if len(results) != len(node.edges):
+            raise error(
+                RuntimeError,
+                f"backward: {node.name} returned an incorrect number of gradients, "
+                f"got {len(results)}, expected {len(node.edges)}",
+            )
+        if node.hooks is not None:
+            for hook in node.hooks.get("post"):
+                replaced = hook(results, tuple(grads))
+                if replaced is not None:
+                    results = replaced
+        if anomaly.enabled:
+            check_finite(node, results)
+    except Exception as problem:
+        place = describe(node.site, node.modules)
+        if problem.args and isinstance(problem.args[0], str) and place not in problem.args[0]:
+            text = f"{problem.args[0]}\n  while computing the gradient of {node.name}, recorded"
+            problem.args = (text + place, *problem.args[1:])
+        raise
+    return results  # type: ignore[no-any-return]
+
+
+def check_finite(node: Node, results: Sequence[Any]) -> None:
+    """Under ``detect_anomaly``: refuse NaN in a gradient."""
+    for index, grad in enumerate(results):
+        if grad is not None and node.edges[index] is not None:
+            xp = grad.backend.xp
+            if bool(xp.isnan(grad.array).any()):
+                raise error(
+                    RuntimeError,
+                    f"detect_anomaly: function '{node.name}' returned nan values in its "
+                    f"{index}th output",
+                )
+
+
+def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
+    """The gradient in its parent's shape (summed where the op broadcast it) and dtype."""
+    shape, dtype, _ = edge[0].metas[edge[1]]
+    array = grad.array
+    if array.shape != shape:
+        if not broadcasts(shape, array.shape):
+            raise error(
+                RuntimeError,
+                f"backward: function {node.name} returned an invalid gradient at index {index}, "
+                f"got {list(array.shape)} but expected shape compatible with {list(shape)}"
+                f"{describe(node.site, node.modules)}",
+            )
+        grad = sum_to(grad, shape)
+    return grad if array.dtype == dtype else to_dtype(grad, dtype)
+
+
+def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
+    """Whether a tensor of ``shape`` broadcasts to shape ``to``."""
+    if len(shape) > len(to):
+        return False
+    tail = to[len(to) - len(shape) :]
+    return all(n == m or n == 1 for n, m in zip(shape, tail, strict=True))
+
+
+def run_hooks(table: Any, grad: Any) -> Any:
+    """A tensor's hooks on its summed gradient, each given what the one before made of it."""
+    for hook in list(table.values()) if table else ():
+        grad = hooked(hook, grad)
+    return grad
+
+
+def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
+    """The hooks on a node's outputs, then what ``retain_grad`` asked for."""
+    if node.hooks is not None:
+        for nr, grad in enumerate(grads):
+            if grad is not None:
+                grads[nr] = run_hooks(node.hooks.tables.get(nr), grad)
+        for hook in node.hooks.get("pre"):
+            replaced = hook(tuple(grads))
+            if replaced is not None:
+                grads[:] = replaced
+    for nr, held in (node.retained or {}).items():
+        tensor, grad = held(), grads[nr]
+        if tensor is not None and grad is not None:
+            tensor.grad = clone(grad) if tensor.grad is None else add(tensor.grad, grad)
+
+
+def hooked(hook: Any, grad: Any) -> Any:
+    """What a tensor hook makes of a gradient: its return value, where it isn't None."""
+    replaced = hook(grad)
+    if replaced is None:
+        return grad
+    if not isinstance(replaced, TensorBase):
+        raise error(TypeError, f"hook: expected Tensor or None, got {type(replaced).__name__}")
+    if replaced.array.shape != grad.array.shape:
+        raise error(
+            RuntimeError,
+            f"hook: the gradient has changed shape, got {tuple(replaced.shape)}, "
+            f"expected {tuple(grad.shape)}",
+        )
+    return replaced
+
+
+def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
+    """Add a summed gradient to ``leaf.grad``, in memory of its own and in C order."""
+    if create_graph or (leaf.grad is not None and leaf.grad.requires_grad):
+        leaf.grad = clone(grad) if leaf.grad is None else add(leaf.grad, grad)
+    elif leaf.grad is None:
+        # A copy: what a vjp returned may be another tensor's gradient too, or the caller's.
+        leaf.grad = wrap(grad.backend.copy(grad.array), grad.backend)
+    else:
+        leaf.backend.map("add", leaf.grad.array, grad.array, out=leaf.grad.array)
+        leaf.grad.bump_version()
+    for hook in list((leaf._post_hooks or {}).values()):
+        hook(leaf)
+
+
+def leading_to(targets: set[Edge], roots: Sequence[Edge]) -> set[Node]:
+    """The nodes below ``roots`` from which a target is reached."""
+    goals = {node for node, _ in targets}
+    seen: set[Node] = set()
+    pending = [node for node, _ in roots]
+    while pending:
+        node = pending.pop()
+        if node not in seen:
+            seen.add(node)
+            pending.extend([edge[0] for edge in node.edges if edge is not None])
+    needed: set[Node] = set()
+    for node in sorted(seen, key=lambda n: n.number):
+        if node in goals or any(e is not None and e[0] in needed for e in node.edges):
+            needed.add(node)
+    return needed
+
+
+def backward(
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Sequence[Tensor] | None = None,
+) -> None:
+    """Accumulate the gradients of ``tensors`` into the leaves, or into ``inputs`` alone."""
+    if inputs is None:
+        walk = Walk(retain_graph, create_graph)
+        for tensor, seed in zip(tensors, grads, strict=True):
+            walk.deliver(gradient_edge(tensor), seed)
+        walk.run()
+        return
+    results = gradients(tensors, grads, inputs, retain_graph, create_graph)
+    for tensor, grad in {id(t): (t, g) for t, g in zip(inputs, results, strict=True)}.values():
+        if grad is not None:
+            accumulate(tensor, grad, create_graph)
+
+
+def gradients(
+    tensors: Sequence[Tensor],
+    grads: Sequence[Tensor],
+    inputs: Sequence[Tensor],
+    retain_graph: bool,
+    create_graph: bool,
+) -> list[Tensor | None]:
+    """The gradients of ``tensors`` with respect to ``inputs``; nothing is accumulated."""
+    walk = Walk(retain_graph, create_graph)
+    targets = [gradient_edge(tensor) for tensor in inputs]
+    roots = [gradient_edge(tensor) for tensor in tensors]
+    walk.targets = set(targets)
+    walk.needed = leading_to(walk.targets, roots)
+    for edge, seed in zip(roots, grads, strict=True):
+        if edge[0] in walk.needed:
+            walk.deliver(edge, seed)
+    walk.run()
+    return [walk.captured.get(edge) for edge in targets]
+
+
+def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """The gradients a walk starts from: those given, 1 for a single element."""
+    out = []
+    for index, (tensor, grad) in enumerate(zip(tensors, given, strict=True)):
+        if not tensor.requires_grad:
+            raise error(
+                RuntimeError,
+                f"{op}: element {index} of tensors does not require grad and does not have a "
+                f"grad_fn, got shape={tuple(tensor.shape)}",
+            )
+        if grad is None:
+            if tensor.array.size != 1:
+                raise error(
+                    RuntimeError,
+                    f"{op}: grad can be implicitly created only for scalar outputs, "
+                    f"got shape={tuple(tensor.shape)}",
+                )
+            grad = wrap(tensor.backend.xp.ones_like(tensor.array), tensor.backend)
+        elif not isinstance(grad, TensorBase):
+            raise error(
+                TypeError, f"{op}: gradients can be either Tensors or None, got {type(grad).__name__}"
+            )
+        elif grad.array.shape != tensor.array.shape:
+            raise error(
+                RuntimeError,
+                f"{op}: mismatch in shape: grad_output[{index}] has a shape of "
+                f"{tuple(grad.shape)} and output[{index}] has a shape of {tuple(tensor.shape)}",
+            )
+        out.append(grad if grad.dtype is tensor.dtype else to_dtype(grad, tensor.array.dtype))
+    return out

@@ -1,0 +1,117 @@
+"""Batch normalization layers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from lucidlite.callsite import error
+from lucidlite.creation import ones, tensor, zeros
+from lucidlite.dtypes import int64
+from lucidlite.nn import functional as F
+from lucidlite.nn import init
+from lucidlite.nn.module import Module
+from lucidlite.nn.parameter import Parameter
+from lucidlite.tensor import Tensor
+
+
+class _BatchNorm(Module):
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__()
+        self.num_features = num_features
+        self.eps = eps
+        self.momentum = momentum
+        self.affine = affine
+        self.track_running_stats = track_running_stats
+        where = {"dtype": dtype, "device": device}
+        self.weight: Any
+        self.bias: Any
+        if affine:
+            self.weight = Parameter(ones(num_features, **where))
+            self.bias = Parameter(zeros(num_features, **where))
+        else:
+            self.register_parameter("weight", None)
+            self.register_parameter("bias", None)
+        self.running_mean: Any
+        self.running_var: Any
+        self.num_batches_tracked: Any
+        tracked = track_running_stats
+        self.register_buffer("running_mean", zeros(num_features, **where) if tracked else None)
+        self.register_buffer("running_var", ones(num_features, **where) if tracked else None)
+        count = tensor(0, dtype=int64, device=device) if tracked else None
+        self.register_buffer("num_batches_tracked", count)
+
+    def reset_running_stats(self) -> None:
+        """Forget the running statistics."""
+        if self.track_running_stats:
+            self.running_mean.zero_()
+            self.running_var.fill_(1)
+            self.num_batches_tracked.zero_()
+
+    def reset_parameters(self) -> None:
+        """Forget statistics, weight and bias."""
+        self.reset_running_stats()
+        if self.affine:
+            init.ones_(self.weight)
+            init.zeros_(self.bias)
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        raise NotImplementedError
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
+        momentum = 0.0 if self.momentum is None else self.momentum
+        if self.training and self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+            if self.momentum is None:  # the mean over all batches seen
+                momentum = 1.0 / float(self.num_batches_tracked)
+        use_batch = self.training or self.running_mean is None
+        tracked = not self.training or self.track_running_stats
+        return F.batch_norm(
+            input,
+            self.running_mean if tracked else None,
+            self.running_var if tracked else None,
+            self.weight,
+            self.bias,
+            use_batch,
+            momentum,
+            self.eps,
+        )
+
+    def extra_repr(self) -> str:
+        return (
+            f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
+            f"track_running_stats={self.track_running_stats}"
+        )
+
+
+class BatchNorm1d(_BatchNorm):
+    """Batch normalization of (N, C) or (N, C, L) input: see ``functional.batch_norm``.
+
+    Semantics: torch.nn.BatchNorm1d. Source: Ioffe and Szegedy, 2015.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() not in (2, 3):
+            raise error(
+                ValueError, f"BatchNorm1d: expected 2D or 3D input (got {input.dim()}D input)"
+            )
+
+
+class BatchNorm2d(_BatchNorm):
+    """Batch normalization of (N, C, H, W) images: see ``functional.batch_norm``.
+
+    Semantics: torch.nn.BatchNorm2d. Source: Ioffe and Szegedy, 2015.
+    """
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        if input.dim() != 4:
+            raise error(ValueError, f"BatchNorm2d: expected 4D input (got {input.dim()}D input)")

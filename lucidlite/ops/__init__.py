@@ -1,0 +1,1 @@
+"""Operations: each a plain function with its vjp (reverse rule) right under it."""

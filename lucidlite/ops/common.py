@@ -1,0 +1,222 @@
+"""What ops share: reading operands, dtype promotion, dims and shapes."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lucidlite.backends import cpu
+from lucidlite.callsite import error
+from lucidlite.dtypes import (
+    dtype,
+    from_numpy_dtype,
+    get_default_dtype,
+    of_scalar,
+    result_type_of,
+)
+from lucidlite.tape import record, wrap
+from lucidlite.tensor_base import TensorBase
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
+
+Number = bool | int | float
+SCALARS = (int, float, np.bool_, np.integer, np.floating)
+
+
+def to_dtype(input: TensorBase, numpy_dtype: Any) -> Tensor:
+    """``input`` converted, itself where it has the dtype already. Gradients convert back."""
+    if input.array.dtype == numpy_dtype:
+        return input  # type: ignore[return-value]
+    array = input.backend.call("asarray", input.array).astype(numpy_dtype)
+    if numpy_dtype.kind != "f":
+        return wrap(array, input.backend)
+    return record(array, to_copy_vjp, (input,))
+
+
+def to_copy_vjp(node: Any, grad: Tensor) -> Tensor:
+    return grad  # the engine converts a gradient to its parent's dtype
+
+
+def zero_vjp(node: Node, grad: Tensor) -> tuple[Tensor, ...]:
+    """The reverse rule of what is constant almost everywhere."""
+    return tuple(grad * 0 for _ in node.edges)
+
+
+def as_tensor_operand(op: str, value: Any, like: TensorBase) -> TensorBase:
+    """A Python or NumPy value as a tensor on ``like``'s device."""
+    if isinstance(value, TensorBase):
+        return value
+    if isinstance(value, np.ndarray):
+        return wrap(like.backend.asarray(value), like.backend)
+    raise error(
+        TypeError, f"{op}: operands must be tensors or numbers, got {type(value).__name__}"
+    )
+
+
+def rank(value: Any) -> tuple[dtype, int]:
+    """The (dtype, rank) promotion looks at."""
+    if isinstance(value, TensorBase):
+        return value.dtype, 2 if value.array.ndim else 1
+    if isinstance(value, np.generic):
+        value = value.item()
+    return of_scalar(value), 0
+
+
+def result_type(*values: Any) -> dtype:
+    """The dtype an operation on these tensors and numbers computes in.
+
+    >>> import lucidlite
+    >>> lucidlite.result_type(lucidlite.tensor([1, 2]), 1.5)
+    torch.float32
+
+    Semantics: torch.result_type.
+    """
+    return result_type_of([rank(value) for value in values])
+
+
+def operands(op: str, x: Any, y: Any, floating: bool = False) -> tuple[Tensor, Tensor]:
+    """Two operands as tensors of one dtype on one device; ``floating`` lifts integers to float."""
+    if isinstance(x, TensorBase) and isinstance(y, TensorBase):
+        if x.backend is not y.backend:
+            x, y = same_device(op, x, y)
+        kind = x.array.dtype
+        if kind == y.array.dtype and (not floating or kind.kind == "f"):
+            return x, y  # type: ignore[return-value]
+    elif isinstance(x, TensorBase) and isinstance(y, SCALARS):
+        return _with_scalar(x, y, floating)
+    elif isinstance(y, TensorBase) and isinstance(x, SCALARS):
+        other, scalar = _with_scalar(y, x, floating)
+        return scalar, other
+    elif isinstance(x, TensorBase):
+        y = as_tensor_operand(op, y, x)
+    elif isinstance(y, TensorBase):
+        x = as_tensor_operand(op, x, y)
+    else:
+        raise error(TypeError, f"{op}: expected a Tensor, got {type(x).__name__}")
+    kind = result_type(x, y)
+    if floating and not kind.is_floating_point:
+        kind = get_default_dtype()
+    return to_dtype(x, kind.numpy), to_dtype(y, kind.numpy)
+
+
+def _with_scalar(x: TensorBase, y: Any, floating: bool) -> tuple[Tensor, Tensor]:
+    kind = x.array.dtype
+    if kind.kind != "f":
+        promoted = result_type(x, y)
+        if floating and not promoted.is_floating_point:
+            promoted = get_default_dtype()
+        kind = promoted.numpy
+    try:
+        array = x.backend.asarray(y, kind)
+    except OverflowError:  # PyTorch wraps integers that don't fit
+        array = x.backend.asarray(np.asarray(y).astype(kind))
+    return to_dtype(x, kind), wrap(array, x.backend)
+
+
+def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, TensorBase]:
+    """Operands on one device: a 0-dim CPU tensor follows the other, anything else is refused."""
+    if x.backend is cpu and not x.array.ndim:
+        return wrap(y.backend.asarray(x.array), y.backend), y
+    if y.backend is cpu and not y.array.ndim:
+        return x, wrap(x.backend.asarray(y.array), x.backend)
+    raise error(
+        RuntimeError,
+        f"{op}: expected all tensors to be on the same device, got {x.device} and {y.device}",
+    )
+
+
+def check_device(op: str, *tensors: TensorBase | None) -> None:
+    """Refuse tensors of different devices."""
+    there = [t for t in tensors if t is not None]
+    for t in there[1:]:
+        if t.backend is not there[0].backend:
+            raise error(
+                RuntimeError,
+                f"{op}: expected all tensors to be on the same device, "
+                f"got {there[0].device} and {t.device}",
+            )
+
+
+def check_tensor(op: str, name: str, value: Any) -> None:
+    """Refuse what isn't a tensor."""
+    if not isinstance(value, TensorBase):
+        raise error(
+            TypeError, f"{op}: argument '{name}' must be Tensor, got {type(value).__name__}"
+        )
+
+
+def floating(op: str, input: Any) -> Tensor:
+    """``input`` in a floating dtype: integers and bools become the default one."""
+    check_tensor(op, "input", input)
+    if input.array.dtype.kind == "f":
+        return input  # type: ignore[no-any-return]
+    return to_dtype(input, get_default_dtype().numpy)
+
+
+def check_broadcast(op: str, *tensors: TensorBase) -> None:
+    """Refuse shapes that don't broadcast, in PyTorch's words."""
+    try:
+        np.broadcast_shapes(*[t.array.shape for t in tensors])
+    except ValueError:
+        a, b = tensors[0].array.shape, tensors[1].array.shape
+        for i in range(1, min(len(a), len(b)) + 1):
+            if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
+                at = max(len(a), len(b)) - i
+                raise error(
+                    RuntimeError,
+                    f"{op}: the size of tensor a ({a[-i]}) must match the size of tensor b "
+                    f"({b[-i]}) at non-singleton dimension {at}, got shapes {a} and {b}",
+                ) from None
+        shapes = " and ".join(str(tuple(t.array.shape)) for t in tensors)
+        raise error(RuntimeError, f"{op}: shapes must broadcast, got {shapes}") from None
+
+
+def as_int(op: str, name: str, value: Any) -> int:
+    """An index-like argument as int; bools and floats are refused as in PyTorch."""
+    if isinstance(value, bool):
+        raise error(TypeError, f"{op}: {name} must be int, got {name}={value}")
+    try:
+        return operator.index(value)
+    except TypeError:
+        raise error(
+            TypeError, f"{op}: {name} must be int, got {name}={value!r} ({type(value).__name__})"
+        ) from None
+
+
+def wrap_dim(op: str, dim: Any, ndim: int) -> int:
+    """``dim`` counted from the front; IndexError outside [-ndim, ndim - 1]."""
+    dim = as_int(op, "dim", dim)
+    low = max(ndim, 1)
+    if not -low <= dim < low:
+        raise error(
+            IndexError,
+            f"{op}: dimension out of range (expected to be in range of [{-low}, {low - 1}], "
+            f"but got {dim})",
+        )
+    return dim % low
+
+
+def wrap_dims(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
+    """One dim, several, or None for all, counted from the front; duplicates are refused."""
+    if dim is None:
+        return tuple(range(ndim))
+    if not isinstance(dim, (tuple, list)):
+        dim = (dim,)
+    dims = tuple(wrap_dim(op, d, ndim) for d in dim)
+    if len(set(dims)) != len(dims):
+        raise error(
+            RuntimeError, f"{op}: each dim may appear once in the list of dims, got dim={dim}"
+        )
+    return tuple(d for d in dims if ndim) if dims else tuple(range(ndim))
+
+
+def as_sizes(op: str, sizes: Sequence[Any]) -> tuple[int, ...]:
+    """``(2, 3)``, ``([2, 3],)`` or a Size as a tuple of ints."""
+    if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
+        sizes = sizes[0]
+    return tuple(as_int(op, "size", n) for n in sizes)

@@ -1,0 +1,247 @@
+"""Losses."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lucidlite.callsite import error
+from lucidlite.grad_mode import grad_mode
+from lucidlite.ops.activation import log_softmax, softmax
+from lucidlite.ops.common import check_device, check_tensor, to_dtype
+from lucidlite.ops.elementwise import where
+from lucidlite.ops.indexing import gather
+from lucidlite.ops.reduce import mean, sum
+from lucidlite.ops.shape import reshape, squeeze, unsqueeze
+from lucidlite.tape import needs_grad, record, wrap
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
+
+
+def reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
+    """A loss a sample as its mean, its sum or as it is."""
+    check_reduction(op, reduction)
+    return mean(loss) if reduction == "mean" else sum(loss) if reduction == "sum" else loss
+
+
+def check_reduction(op: str, reduction: Any) -> None:
+    """Refuse what isn't 'none', 'mean' or 'sum'."""
+    if reduction not in ("none", "mean", "sum"):
+        raise error(ValueError, f"{op}: {reduction} is not a valid value for reduction")
+
+
+def mse_loss(
+    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
+) -> Tensor:
+    """The squared difference, averaged by default. Semantics: torch.nn.functional.mse_loss."""
+    check_tensor("mse_loss", "input", input)
+    check_tensor("mse_loss", "target", target)
+    off = input - target
+    loss = off * off
+    if weight is None:
+        return reduced("mse_loss", loss, reduction)
+    if weight.array.shape != input.array.shape:
+        raise error(
+            ValueError,
+            "mse_loss: weights and input must have the same size, "
+            f"got weight={tuple(weight.array.shape)}, input={tuple(input.array.shape)}",
+        )
+    if reduction == "mean":
+        return sum(loss * weight) / sum(weight)
+    return reduced("mse_loss", loss * weight, reduction)
+
+
+def _check_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> None:
+    """Class indices (N, ...) against scores (N, C, ...) or (C)."""
+    check_tensor(op, "input", input)
+    check_tensor(op, "target", target)
+    check_device(op, input, target)
+    x, t = input.array.shape, target.array.shape
+    if not x:
+        raise error(ValueError, f"{op}: expected 1 or more dimensions, got input={x}")
+    want = () if len(x) == 1 else (x[0], *x[2:])
+    if t != want:
+        if len(x) > 1 and (not t or t[0] != x[0]):
+            raise error(
+                ValueError,
+                f"{op}: expected input batch_size ({x[0]}) to match target batch_size "
+                f"({t[0] if t else 0}), got input={x}, target={t}",
+            )
+        raise error(RuntimeError, f"{op}: expected target size {want}, got input={x}, target={t}")
+    if target.array.dtype.kind not in "iu" or target.array.dtype.itemsize not in (8, 1):
+        raise error(
+            RuntimeError,
+            f"{op}: expected target of class indices to have dtype int64, got {target.dtype}",
+        )
+    classes = x[0] if len(x) == 1 else x[1]
+    t_array = target.array
+    wrong = ((t_array < 0) | (t_array >= classes)) & (t_array != ignore_index)
+    if bool(wrong.any()):
+        first = t_array[wrong].reshape(-1)[0]
+        raise error(
+            IndexError, f"{op}: target {int(first)} is out of bounds, got {classes} classes"
+        )
+
+
+def nll_loss(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    ignore_index: int = -100,
+    reduction: str = "mean",
+) -> Tensor:
+    """Minus the log-probability of each target class, from log-probabilities.
+
+    Shapes: input (N, C), (C) or (N, C, d1, ...), target (N), () or (N, d1, ...) of int64 classes,
+    weight (C). Targets equal to ``ignore_index`` count for nothing; 'mean' divides by the weights
+    of those that count. IndexError for a target outside [0, C).
+
+    >>> import lucidlite
+    >>> x = lucidlite.log_softmax(lucidlite.zeros(2, 4), 1)
+    >>> lucidlite.nn.functional.nll_loss(x, lucidlite.tensor([0, 3]))
+    tensor(1.3863)
+
+    Semantics: torch.nn.functional.nll_loss.
+    """
+    check_reduction("nll_loss", reduction)
+    _check_targets("nll_loss", input, target, ignore_index)
+    picked, factors, kept = _picked("nll_loss", input, target, weight, ignore_index)
+    loss = -(picked * factors)
+    if reduction == "none":
+        return loss
+    total = sum(loss)
+    return total / sum(factors) if reduction == "mean" else total
+
+
+def _picked(
+    op: str, input: Tensor, target: Tensor, weight: Tensor | None, ignore_index: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The score of each target, the weight it counts with, and whether it counts."""
+    dim = 0 if input.array.ndim == 1 else 1
+    kept = target != ignore_index
+    index = where(kept, to_dtype(target, np.dtype(np.int64)), 0)
+    picked = squeeze(gather(input, dim, unsqueeze(index, dim)), dim)
+    picked = where(kept, picked, 0.0)
+    if weight is None:
+        return picked, to_dtype(kept, input.array.dtype), kept
+    classes = input.array.shape[dim]
+    if weight.array.shape != (classes,):
+        raise error(
+            RuntimeError,
+            f"{op}: weight tensor should be defined either for all {classes} classes or no classes "
+            f"but got weight tensor of shape: {list(weight.array.shape)}",
+        )
+    return picked, where(kept, reshape(weight[reshape(index, -1)], index.array.shape), 0.0), kept
+
+
+def cross_entropy(
+    input: Tensor,
+    target: Tensor,
+    weight: Tensor | None = None,
+    size_average: Any = None,
+    ignore_index: int = -100,
+    reduce: Any = None,
+    reduction: str = "mean",
+    label_smoothing: float = 0.0,
+) -> Tensor:
+    """``nll_loss`` of ``log_softmax(input)``: the usual loss of a classifier, from raw scores.
+
+    Shapes: input (N, C), (C) or (N, C, d1, ...); target int64 classes (N), () or (N, d1, ...), or
+    class probabilities of input's shape; weight (C). ``label_smoothing`` in [0, 1] moves that share
+    of each target evenly to all classes. IndexError for a class outside [0, C).
+
+    >>> import lucidlite
+    >>> lucidlite.nn.functional.cross_entropy(lucidlite.zeros(2, 4), lucidlite.tensor([0, 3]))
+    tensor(1.3863)
+
+    Semantics: torch.nn.functional.cross_entropy.
+    """
+    if size_average is not None or reduce is not None:
+        raise error(
+            TypeError,
+            "cross_entropy: size_average and reduce are deprecated in PyTorch and not supported; "
+            f"use reduction, got size_average={size_average}, reduce={reduce}",
+        )
+    check_reduction("cross_entropy", reduction)
+    if not 0.0 <= label_smoothing <= 1.0:
+        raise error(
+            RuntimeError,
+            "cross_entropy: label_smoothing must be between 0.0 and 1.0, "
+            f"got label_smoothing={label_smoothing}",
+        )
+    check_tensor("cross_entropy", "input", input)
+    check_tensor("cross_entropy", "target", target)
+    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
+        return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
+    _check_targets("cross_entropy", input, target, ignore_index)
+    if input.array.dtype.kind != "f":
+        raise error(
+            RuntimeError, f"cross_entropy: expected floating point scores, got {input.dtype}"
+        )
+    if input.array.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
+        return _cross_entropy(input, target, ignore_index, reduction == "mean")
+    dim = 0 if input.array.ndim == 1 else 1
+    logp = log_softmax(input, dim)
+    picked, factors, kept = _picked("cross_entropy", logp, target, weight, ignore_index)
+    loss = -(picked * factors)
+    if label_smoothing:
+        smooth = -(logp if weight is None else logp * _by_class(weight, logp, dim))
+        smooth = where(kept, sum(smooth, dim), 0.0)
+        if reduction == "mean":
+            loss, smooth = sum(loss) / sum(factors), sum(smooth) / sum(factors)
+        elif reduction == "sum":
+            loss, smooth = sum(loss), sum(smooth)
+        share = label_smoothing / input.array.shape[dim]
+        return (1.0 - label_smoothing) * loss + share * smooth
+    if reduction == "none":
+        return loss
+    return sum(loss) / sum(factors) if reduction == "mean" else sum(loss)
+
+
+def _by_class(weight: Tensor, like: Tensor, dim: int) -> Tensor:
+    shape = [1] * like.array.ndim
+    shape[dim] = -1
+    return reshape(weight, shape)
+
+
+def _soft_cross_entropy(
+    input: Tensor, target: Tensor, weight: Tensor | None, reduction: str, smoothing: float
+) -> Tensor:
+    dim = 0 if input.array.ndim == 1 else 1
+    if smoothing:
+        target = target * (1.0 - smoothing) + smoothing / input.array.shape[dim]
+    terms = log_softmax(input, dim) * target
+    if weight is not None:
+        terms = terms * _by_class(weight, terms, dim)
+    loss = -sum(terms, dim)
+    if reduction != "mean":
+        return loss if reduction == "none" else sum(loss)
+    samples = max(1, input.array.size // input.array.shape[dim]) if input.array.ndim > 1 else 1
+    return sum(loss) / samples
+
+
+def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:
+    """The usual case as one kernel, which hands back the gradient as its state."""
+    backend = input.backend
+    keep = needs_grad(input)[0]
+    loss, state = backend.cross_entropy(input.array, target.array, ignore_index, mean, keep)
+    args = (ignore_index, mean)
+    return record(loss, cross_entropy_vjp, (input, None), args, (input, target), state)
+
+
+def cross_entropy_vjp(
+    node: Node, grad: Tensor, ignore_index: int, mean: bool
+) -> tuple[Tensor | None, ...]:
+    x, target = node.saved_tensors
+    if not grad_mode.enabled:
+        return grad * wrap(node.kernel_state(), grad.backend), None
+    kept = to_dtype(target != ignore_index, x.array.dtype)
+    scale = kept / sum(kept) if mean else kept
+    classes = wrap(x.backend.xp.arange(x.array.shape[1]), x.backend)
+    hot = to_dtype(unsqueeze(target, 1) == classes, x.array.dtype)
+    return (softmax(x, 1) - hot) * unsqueeze(scale * grad, 1), None
+
+

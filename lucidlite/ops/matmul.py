@@ -1,0 +1,222 @@
+"""Matrix products."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.callsite import error
+from lucidlite.ops.common import check_device, check_tensor
+from lucidlite.ops.reduce import sum
+from lucidlite.ops.shape import matrix_transpose, reshape, squeeze, t, unsqueeze
+from lucidlite.tape import record
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
+
+    Gradients = tuple[Tensor | None, ...]
+
+
+def _check(op: str, x: Any, y: Any) -> None:
+    check_tensor(op, "input", x)
+    check_tensor(op, "other", y)
+    check_device(op, x, y)
+    if x.array.dtype != y.array.dtype:
+        raise error(
+            RuntimeError,
+            f"{op}: expected both operands to have the same dtype, got {x.dtype} and {y.dtype}",
+        )
+
+
+def _mismatch(op: str, x: Tensor, y: Tensor) -> RuntimeError:
+    a, b = x.array.shape, y.array.shape
+    if len(a) == 2 and len(b) == 2:
+        rule = f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
+        return error(RuntimeError, f"{op}: {rule}, got input={a}, other={b}")
+    return error(
+        RuntimeError,
+        f"{op}: the inner sizes must match and the leading dims broadcast, got input={a}, other={b}",
+    )
+
+
+def matmul(input: Tensor, other: Tensor) -> Tensor:
+    """The matrix product; leading dims broadcast, vectors act as rows and columns.
+
+    >>> import lucidlite
+    >>> lucidlite.matmul(lucidlite.ones(2, 3), lucidlite.ones(3))
+    tensor([3., 3.])
+
+    Semantics: torch.matmul.
+    """
+    _check("matmul", input, other)
+    a, b = input.array.ndim, other.array.ndim
+    if not a or not b:
+        raise error(
+            RuntimeError,
+            "matmul: both arguments need to be at least 1D, "
+            f"got input={input.array.shape}, other={other.array.shape}",
+        )
+    if a == 1 and b == 1:
+        return dot(input, other)
+    if a == 2 and b == 1:
+        return mv(input, other)
+    if a == 1:
+        return squeeze(matmul(unsqueeze(input, 0), other), -2)
+    if b == 1:
+        return squeeze(matmul(input, unsqueeze(other, 1)), -1)
+    return _product("matmul", input, other)
+
+
+def _product(op: str, x: Tensor, y: Tensor) -> Tensor:
+    try:
+        out = x.backend.matmul(x.array, y.array)
+    except ValueError:
+        raise _mismatch(op, x, y) from None
+    name = "mm" if out.ndim == 2 else "bmm"
+    return record(out, matmul_vjp, (x, y), save=(x, y), name=name)
+
+
+def matmul_vjp(node: Node, grad: Tensor) -> Gradients:
+    x, y = node.saved_tensors
+    return (
+        _product("matmul", grad, matrix_transpose(y)) if node.needs_input_grad[0] else None,
+        _product("matmul", matrix_transpose(x), grad) if node.needs_input_grad[1] else None,
+    )
+
+
+def mm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The product of two matrices. Semantics: torch.mm."""
+    _check("mm", input, mat2)
+    if input.array.ndim != 2 or mat2.array.ndim != 2:
+        raise error(
+            RuntimeError,
+            f"mm: self and mat2 must be matrices, got {input.array.shape} and {mat2.array.shape}",
+        )
+    return _product("mm", input, mat2)
+
+
+def bmm(input: Tensor, mat2: Tensor) -> Tensor:
+    """The products of two batches of matrices. Semantics: torch.bmm."""
+    _check("bmm", input, mat2)
+    a, b = input.array.shape, mat2.array.shape
+    if len(a) != 3 or len(b) != 3 or a[0] != b[0]:
+        raise error(
+            RuntimeError, f"bmm: batch1 and batch2 must be 3D tensors of one batch size, got {a}, {b}"
+        )
+    return _product("bmm", input, mat2)
+
+
+def mv(input: Tensor, vec: Tensor) -> Tensor:
+    """A matrix times a vector. Semantics: torch.mv."""
+    _check("mv", input, vec)
+    a, b = input.array.shape, vec.array.shape
+    if len(a) != 2 or len(b) != 1:
+        raise error(RuntimeError, f"mv: expected a matrix and a vector, got {a} and {b}")
+    if a[1] != b[0]:
+        raise error(RuntimeError, f"mv: size mismatch, got input={a}, vec={b}")
+    return record(input.backend.matmul(input.array, vec.array), mv_vjp, (input, vec), (), (input, vec))
+
+
+def mv_vjp(node: Node, grad: Tensor) -> Gradients:
+    x, v = node.saved_tensors
+    return (
+        unsqueeze(grad, 1) * v if node.needs_input_grad[0] else None,
+        mv(t(x), grad) if node.needs_input_grad[1] else None,
+    )
+
+
+def dot(input: Tensor, tensor: Tensor) -> Tensor:
+    """The sum of products of two vectors. Semantics: torch.dot."""
+    _check("dot", input, tensor)
+    a, b = input.array.shape, tensor.array.shape
+    if len(a) != 1 or len(b) != 1:
+        raise error(RuntimeError, f"dot: 1D tensors expected, got {a} and {b}")
+    if a != b:
+        raise error(RuntimeError, f"dot: inconsistent tensor size, got {a} and {b}")
+    out = input.backend.matmul(input.array, tensor.array)
+    return record(out, dot_vjp, (input, tensor), save=(input, tensor))
+
+
+def dot_vjp(node: Node, grad: Tensor) -> Gradients:
+    x, y = node.saved_tensors
+    return grad * y, grad * x
+
+
+def outer(input: Tensor, vec2: Tensor) -> Tensor:
+    """All products of two vectors' elements. Semantics: torch.outer."""
+    if input.array.ndim != 1 or vec2.array.ndim != 1:
+        raise error(
+            RuntimeError,
+            f"outer: expected 1-D tensors, got {input.array.shape} and {vec2.array.shape}",
+        )
+    return unsqueeze(input, 1) * vec2
+
+
+def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``input @ weight.T + bias``.
+
+    Shapes: input (..., in_features), weight (out_features, in_features) or (in_features,), bias
+    (out_features); result (..., out_features). RuntimeError where they don't fit.
+
+    >>> import lucidlite
+    >>> lucidlite.nn.functional.linear(lucidlite.ones(1, 3), lucidlite.ones(2, 3))
+    tensor([[3., 3.]])
+
+    Semantics: torch.nn.functional.linear.
+    """
+    check_tensor("linear", "input", input)
+    check_tensor("linear", "weight", weight)
+    check_device("linear", input, weight, bias)
+    x, w = input.array, weight.array
+    if x.dtype != w.dtype or (bias is not None and bias.array.dtype != w.dtype):
+        raise error(
+            RuntimeError,
+            "linear: expected input, weight and bias to have the same dtype, "
+            f"got input={input.dtype}, weight={weight.dtype}"
+            + (f", bias={bias.dtype}" if bias is not None else ""),
+        )
+    if w.ndim == 1:
+        out = matmul(input, weight)
+        return out if bias is None else out + bias
+    if not x.ndim or x.shape[-1] != w.shape[1]:
+        rows = x.size // x.shape[-1] if x.ndim and x.shape[-1] else 1
+        columns = x.shape[-1] if x.ndim else 1
+        hint = ""
+        if x.ndim > 2 and x[0].size == w.shape[1]:
+            hint = "; flatten first?"
+        raise error(
+            RuntimeError,
+            f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{columns} and "
+            f"{w.shape[1]}x{w.shape[0]}), got input={x.shape}, weight={w.shape}{hint}",
+        )
+    if bias is not None and bias.array.shape not in ((w.shape[0],), (1,), ()):
+        raise error(
+            RuntimeError,
+            f"linear: bias must have one value per output feature, got bias={bias.array.shape}, "
+            f"weight={w.shape}",
+        )
+    out = input.backend.linear(x, w, None if bias is None else bias.array)
+    return record(out, linear_vjp, (input, weight, bias), save=(input, weight))
+
+
+def linear_vjp(node: Node, grad: Tensor) -> Gradients:
+    x, w = node.saved_tensors
+    needs = node.needs_input_grad
+    rows = reshape(grad, -1, w.array.shape[0]) if w.array.shape[0] else grad
+    dw = None
+    if needs[1]:
+        dw = _product("linear", t(rows), reshape(x, rows.array.shape[0], x.array.shape[-1]))
+    return (
+        _product("linear", grad, w) if needs[0] and grad.array.ndim > 1
+        else mv(t(w), grad) if needs[0] else None,
+        dw,
+        sum(rows, 0) if needs[2] else None,
+    )  # fmt: skip
+
+
+def addmm(
+    input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
+) -> Tensor:
+    """``beta * input + alpha * mat1 @ mat2``. Semantics: torch.addmm."""
+    product = mm(mat1, mat2)
+    return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)

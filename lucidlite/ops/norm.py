@@ -1,0 +1,153 @@
+"""Normalization and dropout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.callsite import error
+from lucidlite.generator import default_generator
+from lucidlite.grad_mode import grad_mode
+from lucidlite.ops.common import check_device, check_tensor
+from lucidlite.ops.elementwise import mul
+from lucidlite.ops.reduce import mean, sum
+from lucidlite.ops.unary import rsqrt
+from lucidlite.tape import record, wrap
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
+
+    Gradients = tuple[Tensor | None, ...]
+
+
+def batch_norm(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None = None,
+    bias: Tensor | None = None,
+    training: bool = False,
+    momentum: float = 0.1,
+    eps: float = 1e-5,
+) -> Tensor:
+    """Each channel normalized: by its batch's mean and variance in training, else by running ones.
+
+    Shapes: input (N, C) or (N, C, ...), the others (C). In training the running statistics, where
+    given, move by ``momentum`` towards the batch's (the variance unbiased), in place.
+    ValueError where training has one value a channel.
+
+    >>> import lucidlite
+    >>> x = lucidlite.tensor([[1.0], [3.0]])
+    >>> lucidlite.nn.functional.batch_norm(x, None, None, training=True)
+    tensor([[-1.0000],
+            [ 1.0000]])
+
+    Semantics: torch.nn.functional.batch_norm. Source: Ioffe and Szegedy, 2015.
+    """
+    check_tensor("batch_norm", "input", input)
+    check_device("batch_norm", input, running_mean, running_var, weight, bias)
+    x, backend = input.array, input.backend
+    if x.ndim < 2:
+        raise error(
+            RuntimeError, f"batch_norm: expected at least 2 dimensions, got shape={tuple(x.shape)}"
+        )
+    given = (("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
+             ("bias", bias))  # fmt: skip
+    for name, value in given:
+        if value is not None and value.array.shape != (x.shape[1],):
+            raise error(
+                RuntimeError,
+                f"batch_norm: {name} should contain {x.shape[1]} elements, "
+                f"got {name}={tuple(value.array.shape)}",
+            )
+    if not training:
+        if running_mean is None or running_var is None:
+            raise error(
+                RuntimeError, "batch_norm: expected running_mean and running_var when training=False"
+            )
+        mean_, var = running_mean.array, running_var.array
+    else:
+        count = x.size // max(x.shape[1], 1)
+        if count == 1:
+            raise error(
+                ValueError,
+                "batch_norm: expected more than 1 value per channel when training, "
+                f"got input size {tuple(x.shape)}",
+            )
+        mean_, var = backend.channel_stats(x)
+        if running_mean is not None and running_var is not None:
+            unbiased = var * (count / max(count - 1, 1))
+            for running, now in ((running_mean, mean_), (running_var, unbiased)):
+                backend.blend(running.array, now, momentum)
+                running.bump_version()
+    invstd = backend.inverse_std(var, eps)
+    out = backend.batch_norm(
+        x,
+        mean_,
+        invstd,
+        None if weight is None else weight.array,
+        None if bias is None else bias.array,
+    )
+    return record(
+        out, batch_norm_vjp, (input, weight, bias), (training, eps), (input, weight), (mean_, invstd)
+    )
+
+
+def batch_norm_vjp(node: Node, grad: Tensor, training: bool, eps: float) -> Gradients:
+    x, w = node.saved_tensors
+    mean_, invstd = node.kernel_state()
+    needs = node.needs_input_grad
+    if grad_mode.enabled:
+        return _batch_norm_composite(grad, x, w, mean_, invstd, needs, training, eps)
+    found = grad.backend.batch_norm_backward(
+        grad.array, x.array, mean_, invstd, None if w is None else w.array, training
+    )
+    return tuple(
+        wrap(array, grad.backend) if need else None
+        for array, need in zip(found, needs, strict=True)
+    )
+
+
+def _batch_norm_composite(
+    grad: Tensor, x: Tensor, w: Any, mean_: Any, invstd: Any, needs: Any, training: bool, eps: float
+) -> Gradients:
+    """The same gradients as differentiable operations, for second and higher order."""
+    dims = tuple(d for d in range(x.array.ndim) if d != 1)
+    row = (1, -1) + (1,) * (x.array.ndim - 2)
+    if training:
+        center = x - mean(x, dims, True)
+        scale = rsqrt(mean(center * center, dims, True) + eps)
+    else:
+        center = x - wrap(mean_.reshape(row), x.backend)
+        scale = wrap(invstd.reshape(row), x.backend)
+    xhat = center * scale
+    g = grad if w is None else grad * w.reshape(row)
+    if training:
+        g = g - mean(g, dims, True) - xhat * mean(g * xhat, dims, True)
+    return (
+        g * scale if needs[0] else None,
+        sum(grad * xhat, dims) if needs[1] else None,
+        sum(grad, dims) if needs[2] else None,
+    )
+
+
+def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
+    """Elements set to 0 with probability ``p``, the others scaled by ``1 / (1 - p)``.
+
+    Element i (in row-major order, whatever the memory order) takes draw i of the default
+    generator, so one seed gives one mask on every device. Without ``training``, the input itself.
+
+    Semantics: torch.nn.functional.dropout. Source: Srivastava et al., 2014.
+    """
+    check_tensor("dropout", "input", input)
+    if not 0.0 <= p <= 1.0:
+        raise error(
+            ValueError, f"dropout: probability has to be between 0 and 1, but got p={p}"
+        )
+    if not training or p == 0.0:
+        return input
+    backend = input.backend
+    kept = default_generator.uniform(input.array.shape) >= p
+    scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)
+    factors = backend.asarray(kept).astype(input.array.dtype) * input.array.dtype.type(scale)
+    return mul(input, wrap(factors, backend))

@@ -1,0 +1,242 @@
+"""Pooling: maxima and averages of windows, with the transposes that are their gradients."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.callsite import error
+from lucidlite.geometry import (
+    Pair,
+    Window,
+    adaptive_output_size,
+    adaptive_window,
+    pool_divisor,
+    pool_window,
+)
+from lucidlite.ops.common import check_tensor
+from lucidlite.ops.matmul import matmul
+from lucidlite.ops.reduce import mean
+from lucidlite.ops.shape import squeeze, unsqueeze
+from lucidlite.tape import needs_grad, record, wrap
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
+
+    Gradients = tuple[Tensor | None, ...]
+
+
+def _image(op: str, input: Any) -> None:
+    check_tensor(op, "input", input)
+    if input.array.dtype.kind == "b":
+        raise error(RuntimeError, f"{op}: not implemented for 'Bool', got dtype={input.dtype}")
+
+
+def max_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    dilation: Any = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest value of each window; ties go to the first, NaN wins.
+
+    Shapes: input (N, C, H, W) or (C, H, W); result the same rank. kernel_size, stride (default
+    kernel_size), padding (-inf) and dilation are ints or pairs. With ``return_indices`` also the
+    int64 position of each maximum in its flattened, unpadded plane. RuntimeError for geometry
+    that doesn't fit.
+
+    >>> import lucidlite
+    >>> x = lucidlite.arange(16.0).view(1, 1, 4, 4)
+    >>> lucidlite.nn.functional.max_pool2d(x, 2)
+    tensor([[[[ 5.,  7.],
+              [13., 15.]]]])
+
+    Semantics: torch.nn.functional.max_pool2d.
+    """
+    _image("max_pool2d", input)
+    shape = input.array.shape
+    window = pool_window("max_pool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
+    x = unsqueeze(input, 0) if len(shape) == 3 else input
+    keep = return_indices or True in needs_grad(x)
+    out, offsets = x.backend.max_pool2d(x.array, window, keep)
+    pooled = record(out, max_pool2d_vjp, (x,), (x.array.shape, window), state=offsets)
+    if len(shape) == 3:
+        pooled = squeeze(pooled, 0)
+    if not return_indices:
+        return pooled
+    found = x.backend.max_pool2d_indices(offsets, x.array.shape, window)
+    indices = wrap(found, x.backend)
+    return pooled, squeeze(indices, 0) if len(shape) == 3 else indices
+
+
+def max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...], window: Window) -> Tensor:
+    offsets = wrap(node.kernel_state(), grad.backend)
+    return max_pool2d_input_grad(grad, offsets, shape, window)
+
+
+def max_pool2d_input_grad(
+    grad: Tensor, offsets: Tensor, shape: tuple[int, ...], window: Window
+) -> Tensor:
+    """``grad`` scattered to the elements of a ``shape`` image that ``offsets`` name."""
+    out = grad.backend.max_pool2d_input_grad(grad.array, offsets.array, shape, window)
+    args = (shape, window)
+    return record(out, max_pool2d_input_grad_vjp, (grad, None), args, save=(offsets,))
+
+
+def max_pool2d_input_grad_vjp(
+    node: Node, grad: Tensor, shape: tuple[int, ...], window: Window
+) -> Gradients:
+    (offsets,) = node.saved_tensors
+    return max_pool2d_gather(grad, offsets, shape, window), None
+
+
+def max_pool2d_gather(
+    input: Tensor, offsets: Tensor, shape: tuple[int, ...], window: Window
+) -> Tensor:
+    """The elements of ``input`` that ``offsets`` name, one a window."""
+    out = input.backend.max_pool2d_gather(input.array, offsets.array, window)
+    return record(out, max_pool2d_gather_vjp, (input, None), (shape, window), save=(offsets,))
+
+
+def max_pool2d_gather_vjp(
+    node: Node, grad: Tensor, shape: tuple[int, ...], window: Window
+) -> Gradients:
+    (offsets,) = node.saved_tensors
+    return max_pool2d_input_grad(grad, offsets, shape, window), None
+
+
+def avg_pool2d(
+    input: Tensor,
+    kernel_size: Any,
+    stride: Any = None,
+    padding: Any = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Tensor:
+    """The mean of each window.
+
+    Shapes: input (N, C, H, W) or (C, H, W); result the same rank. The divisor is the window's size
+    clipped to the padded plane (to the plane itself without ``count_include_pad``), or
+    ``divisor_override``. With ``ceil_mode`` a last window that would start in the right padding is
+    dropped, so sizes can be one below the plain ceiling. RuntimeError for geometry that doesn't fit.
+
+    >>> import lucidlite
+    >>> lucidlite.nn.functional.avg_pool2d(lucidlite.arange(16.0).view(1, 1, 4, 4), 2)
+    tensor([[[[ 2.5000,  4.5000],
+              [10.5000, 12.5000]]]])
+
+    Semantics: torch.nn.functional.avg_pool2d.
+    """
+    _image("avg_pool2d", input)
+    shape = input.array.shape
+    window = pool_window("avg_pool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
+    divisor = pool_divisor("avg_pool2d", divisor_override)
+    if len(shape) == 3:
+        return squeeze(_avg_pool2d(unsqueeze(input, 0), window, count_include_pad, divisor), 0)
+    return _avg_pool2d(input, window, count_include_pad, divisor)
+
+
+def _avg_pool2d(input: Tensor, window: Window, include_pad: bool, divisor: int | None) -> Tensor:
+    out = input.backend.avg_pool2d(input.array, window, include_pad, divisor)
+    args = (input.array.shape, window, include_pad, divisor)
+    return record(out, avg_pool2d_vjp, (input,), args)
+
+
+def avg_pool2d_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
+    return avg_pool2d_input_grad(grad, *args)
+
+
+def avg_pool2d_input_grad(
+    grad: Tensor, shape: tuple[int, ...], window: Window, include_pad: bool, divisor: int | None
+) -> Tensor:
+    """``grad`` shared out over its windows: the transpose of ``avg_pool2d``."""
+    out = grad.backend.avg_pool2d_input_grad(grad.array, shape, window, include_pad, divisor)
+    args = (window, include_pad, divisor)
+    return record(out, avg_pool2d_input_grad_vjp, (grad,), args)
+
+
+def avg_pool2d_input_grad_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
+    return _avg_pool2d(grad, *args)
+
+
+def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
+    """Means of bins that divide the image into ``output_size`` (int, or pair with None to keep).
+
+    Bin i of n elements over o bins is [floor(i * n / o), ceil((i + 1) * n / o)): bins may overlap.
+    Shapes: input (N, C, H, W) or (C, H, W); result (..., *output_size).
+
+    >>> import lucidlite
+    >>> lucidlite.nn.functional.adaptive_avg_pool2d(lucidlite.ones(2, 3, 10, 20), (1, 7)).shape
+    (2, 3, 1, 7)
+
+    Semantics: torch.nn.functional.adaptive_avg_pool2d.
+    """
+    _image("adaptive_avg_pool2d", input)
+    shape = input.array.shape
+    size = adaptive_output_size("adaptive_avg_pool2d", shape, output_size)
+    if size == (1, 1):
+        return mean(input, (-2, -1), keepdim=True)
+    x = unsqueeze(input, 0) if len(shape) == 3 else input
+    window = adaptive_window((shape[-2], shape[-1]), size)
+    if window is not None:
+        out = _avg_pool2d(x, window, True, None)
+    else:
+        out = _banded_average(x, size)
+    return squeeze(out, 0) if len(shape) == 3 else out
+
+
+def _banded_average(input: Tensor, size: Pair) -> Tensor:
+    """Averaging as a banded matrix on each side of the image."""
+    backend, dtype = input.backend, input.array.dtype
+    rows = wrap(backend.adaptive_matrix(input.array.shape[2], size[0], dtype), backend)
+    columns = wrap(backend.adaptive_matrix(input.array.shape[3], size[1], dtype), backend)
+    return matmul(matmul(rows, input), columns.mT)
+
+
+def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
+    """The largest value of each bin (bins as ``adaptive_avg_pool2d``), and its position if asked.
+
+    Semantics: torch.nn.functional.adaptive_max_pool2d.
+    """
+    _image("adaptive_max_pool2d", input)
+    shape = input.array.shape
+    size = adaptive_output_size("adaptive_max_pool2d", shape, output_size)
+    x = unsqueeze(input, 0) if len(shape) == 3 else input
+    out, found = x.backend.adaptive_max_pool2d(x.array, size)
+    indices = wrap(found, x.backend)
+    args = (x.array.shape,)
+    pooled = record(out, adaptive_max_pool2d_vjp, (x,), args, save=(indices,))
+    if len(shape) == 3:
+        pooled, indices = squeeze(pooled, 0), squeeze(indices, 0)
+    return (pooled, indices) if return_indices else pooled
+
+
+def adaptive_max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) -> Tensor:
+    (indices,) = node.saved_tensors
+    return plane_scatter(grad, indices, shape)
+
+
+def plane_scatter(grad: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """``grad`` added at flat positions ``indices`` of zero planes."""
+    out = grad.backend.plane_scatter(grad.array, indices.array, shape)
+    return record(out, plane_scatter_vjp, (grad, None), (shape,), save=(indices,))
+
+
+def plane_scatter_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) -> Gradients:
+    (indices,) = node.saved_tensors
+    return plane_gather(grad, indices, shape), None
+
+
+def plane_gather(input: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """The elements of each plane at flat positions ``indices``."""
+    out = input.backend.plane_gather(input.array, indices.array)
+    return record(out, plane_gather_vjp, (input, None), (shape,), save=(indices,))
+
+
+def plane_gather_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) -> Gradients:
+    (indices,) = node.saved_tensors
+    return plane_scatter(grad, indices, shape), None

@@ -1,0 +1,582 @@
+"""Tensor: PyTorch's methods and operators, each a line that calls its op.
+
+The mathematics is in ``ops/``; what a tensor holds is in ``tensor_base.py``.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from lucidlite.backends import cpu
+from lucidlite.callsite import error
+from lucidlite.dtypes import (
+    as_dtype,
+    bool_,
+    dtype,
+    float16,
+    float32,
+    float64,
+    int8,
+    int16,
+    int32,
+    int64,
+    uint8,
+)
+from lucidlite.engine import backward, seeds
+from lucidlite.hooks import RemovableHandle, add_hook
+from lucidlite.ops import activation, compare, elementwise, indexing, inplace, join, reduce
+from lucidlite.ops import matmul as products
+from lucidlite.ops import shape as shape_ops
+from lucidlite.ops import sorting, transfer, unary
+from lucidlite.printing import tensor_format, tensor_repr
+from lucidlite.tape import wrap
+from lucidlite.tensor_base import Size, TensorBase
+
+
+class Tensor(TensorBase, concrete=True):
+    """An n-dimensional array that can remember how it was computed.
+
+    Made by ``lucidlite.tensor``, ``zeros``, ``randn`` and the like; ``Tensor(data)`` makes a float
+    tensor from numbers and ``Tensor(2, 3)`` an uninitialised one.
+
+    >>> import lucidlite
+    >>> x = lucidlite.tensor([1.0, 2.0], requires_grad=True)
+    >>> (x * x).sum().backward()
+    >>> x.grad
+    tensor([2., 4.])
+    """
+
+    # NumPy leaves ``ndarray * tensor`` to ``Tensor.__rmul__``.
+    __array_priority__ = 1000
+    __array_ufunc__ = None
+
+    def __init__(self, *data: Any) -> None:
+        sizes = not data or all(isinstance(n, int) for n in data)
+        host = np.empty(data if data else 0) if sizes else np.asarray(_plain(data[0]))
+        if len(data) > 1 and not sizes:
+            raise error(TypeError, f"Tensor: expected sizes or one sequence, got {len(data)} values")
+        self.array = cpu.asarray(host.astype(np.float32))
+        self.backend = cpu
+
+    # -- values --------------------------------------------------------------------------------
+
+    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+        """The values as a NumPy array that shares memory; ``force`` detaches and copies if needed.
+
+        RuntimeError for a tensor that requires grad, TypeError for one on a GPU, without ``force``.
+        """
+        if not force:
+            if self.requires_grad:
+                raise error(
+                    RuntimeError,
+                    "numpy: can't call numpy() on Tensor that requires grad. Use "
+                    "tensor.detach().numpy() instead",
+                )
+            if self.backend is not cpu:
+                raise error(
+                    TypeError,
+                    f"numpy: can't convert {self.device} device type tensor to numpy. Use "
+                    "Tensor.cpu() to copy the tensor to host memory first",
+                )
+        if self.backend is cpu:
+            self.version_cell(share=True)
+        return self.backend.to_numpy(self.array)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        array = self.numpy()
+        return array.copy() if copy and dtype is None else array.astype(dtype or array.dtype, copy=bool(copy))
+
+    def item(self) -> Any:
+        """The one element as a Python number; RuntimeError where there are more or none."""
+        if self.array.size != 1:
+            raise error(
+                RuntimeError,
+                f"item: a Tensor with {self.array.size} elements cannot be converted to Scalar, "
+                f"got shape={tuple(self.shape)}",
+            )
+        return self.backend.to_numpy(self.array).item()
+
+    def tolist(self) -> Any:
+        """The values as nested lists of Python numbers."""
+        return self.backend.to_numpy(self.array).tolist()
+
+    def __float__(self) -> float:
+        return float(self.item())
+
+    def __int__(self) -> int:
+        return int(self.item())
+
+    def __complex__(self) -> complex:
+        return complex(self.item())
+
+    def __bool__(self) -> bool:
+        return compare.is_nonzero(self)
+
+    def __index__(self) -> int:
+        if self.array.dtype.kind not in "biu" or self.array.size != 1:
+            raise error(
+                TypeError,
+                "index: only integer tensors of a single element can be converted to an index, "
+                f"got dtype={self.dtype}, shape={tuple(self.shape)}",
+            )
+        return int(self.item())
+
+    def __len__(self) -> int:
+        if not self.array.ndim:
+            raise error(TypeError, "len: len() of a 0-d tensor")
+        return int(self.array.shape[0])
+
+    def __iter__(self) -> Iterator[Tensor]:
+        if not self.array.ndim:
+            raise error(TypeError, "iter: iteration over a 0-d tensor")
+        return iter(join.unbind(self))
+
+    def __contains__(self, element: Any) -> bool:
+        if not isinstance(element, (int, float, Tensor)):
+            raise error(
+                RuntimeError,
+                f"contains: only supports Tensor or number, got {type(element).__name__}",
+            )
+        return bool(compare.eq(self, element).array.any())
+
+    def __repr__(self) -> str:
+        return tensor_repr(self)
+
+    def __format__(self, spec: str) -> str:
+        return tensor_format(self, spec)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        if self.grad_fn is not None:
+            raise error(
+                RuntimeError,
+                "deepcopy: only Tensors created explicitly by the user (graph leaves) support the "
+                "deepcopy protocol; use detach() or clone()",
+            )
+        if id(self) in memo:
+            return memo[id(self)]
+        twin = type(self).__new__(type(self))
+        memo[id(self)] = twin
+        twin.array, twin.backend = self.array.copy(order="K"), self.backend
+        twin._requires_grad = self._requires_grad
+        twin.grad = None if self.grad is None else self.grad.__deepcopy__(memo)
+        return twin
+
+    def __copy__(self) -> Any:
+        twin = type(self).__new__(type(self))
+        twin.__dict__.update(self.__dict__)
+        twin._cell = self.version_cell(share=True)
+        return twin
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        raise error(
+            TypeError, "pickle: tensors are not pickled; use lucidlite.save, or numpy() and from_numpy"
+        )
+
+    # -- facts ---------------------------------------------------------------------------------
+
+    def size(self, dim: int | None = None) -> Any:
+        """The shape, or the size of one dim."""
+        if dim is None:
+            return self.shape
+        return self.shape[shape_ops.wrap_dim("size", dim, self.array.ndim)]
+
+    def dim(self) -> int: return int(self.array.ndim)
+    def ndimension(self) -> int: return int(self.array.ndim)
+    def nelement(self) -> int: return int(self.array.size)
+    def element_size(self) -> int: return int(self.array.itemsize)
+    def is_floating_point(self) -> bool: return bool(self.array.dtype.kind == "f")
+    def is_complex(self) -> bool: return False
+    def is_inference(self) -> bool: return self._inference
+    def get_device(self) -> int: return -1 if self.device.type == "cpu" else self.device.index or 0
+
+    def stride(self, dim: int | None = None) -> Any:
+        """Elements from one index to the next along each dim (or one dim), in memory."""
+        steps = tuple(s // self.array.itemsize for s in self.array.strides)
+        return steps if dim is None else steps[shape_ops.wrap_dim("stride", dim, len(steps))]
+
+    def is_contiguous(self) -> bool:
+        """Whether memory is in row-major order. What convolutions and pools return isn't."""
+        return bool(self.array.flags.c_contiguous)
+
+    def data_ptr(self) -> int:
+        """The address of the first element."""
+        pointer = self.array.ctypes.data if self.backend is cpu else self.array.data.ptr
+        return int(pointer)
+
+    @property
+    def nbytes(self) -> int:
+        return int(self.array.nbytes)
+
+    @property
+    def itemsize(self) -> int:
+        return int(self.array.itemsize)
+
+    @property
+    def is_cuda(self) -> bool:
+        return self.device.type == "cuda"
+
+    @property
+    def data(self) -> Tensor:
+        """The values outside the graph, sharing memory and version; assigning replaces them."""
+        return shape_ops.detach(self)
+
+    @data.setter
+    def data(self, value: Tensor) -> None:
+        self.array, self.backend = value.array, value.backend
+        self._cell = value.version_cell(share=True)
+
+    # -- conversion ----------------------------------------------------------------------------
+
+    def to(self, *args: Any, **kwargs: Any) -> Tensor: return transfer.to(self, *args, **kwargs)
+    def cpu(self) -> Tensor: return transfer.to_device(self, "cpu")
+    def cuda(self, device: Any = None) -> Tensor:
+        return transfer.to_device(self, "cuda" if device is None else device)
+    def type_as(self, other: Tensor) -> Tensor: return transfer.to(self, other.dtype)
+    def type(self, dtype: dtype | None = None) -> Any:
+        return repr(self.dtype) if dtype is None else transfer.to(self, dtype)
+    def float(self) -> Tensor: return transfer.to(self, float32)
+    def double(self) -> Tensor: return transfer.to(self, float64)
+    def half(self) -> Tensor: return transfer.to(self, float16)
+    def byte(self) -> Tensor: return transfer.to(self, uint8)
+    def char(self) -> Tensor: return transfer.to(self, int8)
+    def short(self) -> Tensor: return transfer.to(self, int16)
+    def int(self) -> Tensor: return transfer.to(self, int32)
+    def long(self) -> Tensor: return transfer.to(self, int64)
+    def bool(self) -> Tensor: return transfer.to(self, bool_)
+    def pin_memory(self) -> Tensor: return self  # host memory is all the same without a GPU
+
+    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+        """A tensor of ``data`` with this one's dtype and device."""
+        kind = self.dtype if dtype is None else as_dtype(dtype, "new_tensor")
+        array = self.backend.asarray(np.array(_plain(data)).astype(kind.numpy))
+        return wrap(array, self.backend).requires_grad_(requires_grad)  # type: ignore[no-any-return]
+
+    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 0, dtype)
+    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 1, dtype)
+    def new_full(self, size: Any, value: Any, *, dtype: Any = None) -> Tensor:
+        return self._filled((size,), value, dtype)
+    def new_empty(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 0, dtype)
+
+    def _filled(self, size: Any, value: Any, dtype: Any) -> Tensor:
+        kind = self.dtype if dtype is None else as_dtype(dtype, "new_full")
+        sizes = shape_ops.as_sizes("new_full", size)
+        return wrap(self.backend.xp.full(sizes, value, kind.numpy), self.backend)
+
+    # -- autograd ------------------------------------------------------------------------------
+
+    def backward(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: Any = None,
+        create_graph: Any = False,
+        inputs: Any = None,
+    ) -> None:
+        """Add this tensor's gradients to the ``.grad`` of the leaves it was computed from.
+
+        ``gradient`` is the gradient of this tensor itself, 1 for a single element.
+
+        Semantics: torch.Tensor.backward.
+        """
+        keep = create_graph if retain_graph is None else retain_graph
+        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+        backward([self], seeds("backward", [self], [gradient]), keep, create_graph, wanted)
+
+    def detach_(self) -> Tensor:
+        """Cut this tensor from the graph it was made in."""
+        if self._view is not None:
+            raise error(RuntimeError, "detach_: can't detach views in-place, use detach() instead")
+        self._node, self._output_nr, self._requires_grad = None, 0, False
+        return self
+
+    def retain_grad(self) -> None:
+        """Keep the gradient of this non-leaf in ``.grad`` too."""
+        if not self.requires_grad:
+            raise error(RuntimeError, "retain_grad: can't retain_grad on Tensor that has requires_grad=False")
+        node = self.grad_fn
+        if node is not None:
+            node.retained = {**(node.retained or {}), self._output_nr: weakref.ref(self)}
+
+    @property
+    def retains_grad(self) -> Any:
+        node = self.grad_fn
+        held = (node.retained or {}).get(self._output_nr) if node is not None else None
+        return held is not None and held() is self
+
+    def register_hook(self, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
+        """Call ``hook(grad)`` on this tensor's gradient; what it returns (unless None) replaces it.
+
+        Semantics: torch.Tensor.register_hook.
+        """
+        if not self.requires_grad:
+            raise error(
+                RuntimeError,
+                "register_hook: cannot register a hook on a tensor that doesn't require gradient",
+            )
+        node = self.grad_fn
+        if node is not None:
+            return node.register_output_hook(self._output_nr, hook)
+        if self._hooks is None:
+            self._hooks = OrderedDict()
+        return add_hook(self._hooks, hook)
+
+    def register_post_accumulate_grad_hook(self, hook: Callable[[Tensor], None]) -> RemovableHandle:
+        """Call ``hook(tensor)`` after a gradient was added to this leaf's ``.grad``."""
+        if not self.requires_grad or not self.is_leaf:
+            raise error(
+                RuntimeError,
+                "register_post_accumulate_grad_hook: can only be registered on leaf tensors that "
+                "require gradient",
+            )
+        if self._post_hooks is None:
+            self._post_hooks = OrderedDict()
+        return add_hook(self._post_hooks, hook)
+
+    # -- arithmetic ----------------------------------------------------------------------------------
+
+    def __add__(self, other: Any) -> Tensor: return elementwise.add(self, other)
+    def __sub__(self, other: Any) -> Tensor: return elementwise.sub(self, other)
+    def __mul__(self, other: Any) -> Tensor: return elementwise.mul(self, other)
+    def __truediv__(self, other: Any) -> Tensor: return elementwise.div(self, other)
+    def __floordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other)
+    def __mod__(self, other: Any) -> Tensor: return elementwise.remainder(self, other)
+    def __pow__(self, other: Any) -> Tensor: return elementwise.pow(self, other)
+    def __radd__(self, other: Any) -> Tensor: return elementwise.add(self, other)
+    def __rsub__(self, other: Any) -> Tensor: return elementwise.sub(other, self)
+    def __rmul__(self, other: Any) -> Tensor: return elementwise.mul(self, other)
+    def __rtruediv__(self, other: Any) -> Tensor: return elementwise.div(other, self)
+    def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self)
+    def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self)
+    def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self)
+    def __matmul__(self, other: Tensor) -> Tensor: return products.matmul(self, other)
+    def __rmatmul__(self, other: Tensor) -> Tensor: return products.matmul(other, self)
+    def __neg__(self) -> Tensor: return unary.neg(self)
+    def __pos__(self) -> Tensor: return unary.positive(self)
+    def __abs__(self) -> Tensor: return unary.abs(self)
+    def add(self, other: Any, *, alpha: Any = 1) -> Tensor: return elementwise.add(self, other, alpha=alpha)
+    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor: return elementwise.sub(self, other, alpha=alpha)
+    def mul(self, other: Any) -> Tensor: return elementwise.mul(self, other)
+    def multiply(self, other: Any) -> Tensor: return elementwise.mul(self, other)
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor: return elementwise.div(self, other, rounding_mode=rounding_mode)
+    def floor_divide(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other)
+    def remainder(self, other: Any) -> Tensor: return elementwise.remainder(self, other)
+    def pow(self, exponent: Any) -> Tensor: return elementwise.pow(self, exponent)
+    def square(self) -> Tensor: return elementwise.square(self)
+    def maximum(self, other: Any) -> Tensor: return elementwise.maximum(self, other)
+    def minimum(self, other: Any) -> Tensor: return elementwise.minimum(self, other)
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor: return elementwise.clamp(self, min, max)
+    def clip(self, min: Any = None, max: Any = None) -> Tensor: return elementwise.clamp(self, min, max)
+    def where(self, condition: Tensor, other: Any) -> Tensor: return elementwise.where(condition, self, other)
+    def lerp(self, end: Tensor, weight: Any) -> Tensor: return elementwise.lerp(self, end, weight)
+    def abs(self) -> Tensor: return unary.abs(self)
+    def absolute(self) -> Tensor: return unary.abs(self)
+    def neg(self) -> Tensor: return unary.neg(self)
+    def negative(self) -> Tensor: return unary.neg(self)
+    def sign(self) -> Tensor: return unary.sign(self)
+    def sqrt(self) -> Tensor: return unary.sqrt(self)
+    def rsqrt(self) -> Tensor: return unary.rsqrt(self)
+    def reciprocal(self) -> Tensor: return unary.reciprocal(self)
+    def floor(self) -> Tensor: return unary.floor(self)
+    def ceil(self) -> Tensor: return unary.ceil(self)
+    def trunc(self) -> Tensor: return unary.trunc(self)
+    def exp(self) -> Tensor: return unary.exp(self)
+    def expm1(self) -> Tensor: return unary.expm1(self)
+    def log(self) -> Tensor: return unary.log(self)
+    def log2(self) -> Tensor: return unary.log2(self)
+    def log10(self) -> Tensor: return unary.log10(self)
+    def log1p(self) -> Tensor: return unary.log1p(self)
+    def sin(self) -> Tensor: return unary.sin(self)
+    def cos(self) -> Tensor: return unary.cos(self)
+    def round(self, *, decimals: int = 0) -> Tensor: return unary.round(self, decimals=decimals)
+    def clone(self) -> Tensor: return unary.clone(self)
+    def relu(self) -> Tensor: return activation.relu(self)
+    def sigmoid(self) -> Tensor: return activation.sigmoid(self)
+    def tanh(self) -> Tensor: return activation.tanh(self)
+    def erf(self) -> Tensor: return activation.erf(self)
+    def softmax(self, dim: int, dtype: Any = None) -> Tensor: return activation.softmax(self, dim, dtype)
+    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor: return activation.log_softmax(self, dim, dtype)
+
+    # -- comparison and logic ------------------------------------------------------------------------
+
+    def __eq__(self, other: Any) -> Tensor: return compare.eq(self, other)  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor: return compare.ne(self, other)  # type: ignore[override]
+    def __lt__(self, other: Any) -> Tensor: return compare.lt(self, other)
+    def __le__(self, other: Any) -> Tensor: return compare.le(self, other)
+    def __gt__(self, other: Any) -> Tensor: return compare.gt(self, other)
+    def __ge__(self, other: Any) -> Tensor: return compare.ge(self, other)
+    __hash__ = object.__hash__
+    def __and__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other)
+    def __or__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other)
+    def __xor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other)
+    def __rand__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other)
+    def __ror__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other)
+    def __rxor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other)
+    def __invert__(self) -> Tensor: return compare.bitwise_not(self)
+    def eq(self, other: Any) -> Tensor: return compare.eq(self, other)
+    def ne(self, other: Any) -> Tensor: return compare.ne(self, other)
+    def lt(self, other: Any) -> Tensor: return compare.lt(self, other)
+    def le(self, other: Any) -> Tensor: return compare.le(self, other)
+    def gt(self, other: Any) -> Tensor: return compare.gt(self, other)
+    def ge(self, other: Any) -> Tensor: return compare.ge(self, other)
+    def logical_and(self, other: Any) -> Tensor: return compare.logical_and(self, other)
+    def logical_or(self, other: Any) -> Tensor: return compare.logical_or(self, other)
+    def logical_xor(self, other: Any) -> Tensor: return compare.logical_xor(self, other)
+    def bitwise_and(self, other: Any) -> Tensor: return compare.bitwise_and(self, other)
+    def bitwise_or(self, other: Any) -> Tensor: return compare.bitwise_or(self, other)
+    def bitwise_xor(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other)
+    def logical_not(self) -> Tensor: return compare.logical_not(self)
+    def bitwise_not(self) -> Tensor: return compare.bitwise_not(self)
+    def isnan(self) -> Tensor: return compare.isnan(self)
+    def isinf(self) -> Tensor: return compare.isinf(self)
+    def isfinite(self) -> Tensor: return compare.isfinite(self)
+    def equal(self, other: Tensor) -> bool: return compare.equal(self, other)
+    def isclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
+                equal_nan: bool = False) -> Tensor:
+        return compare.isclose(self, other, rtol, atol, equal_nan)
+    def allclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
+                 equal_nan: bool = False) -> bool:
+        return compare.allclose(self, other, rtol, atol, equal_nan)
+
+    # -- reductions ----------------------------------------------------------------------------------
+
+    def sum(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.sum(self, dim, keepdim, dtype=dtype)
+    def mean(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.mean(self, dim, keepdim, dtype=dtype)
+    def prod(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.prod(self, dim, keepdim, dtype=dtype)
+    def var(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+            correction: float | None = None) -> Tensor:
+        return reduce.var(self, dim, unbiased, keepdim, correction=correction)
+    def std(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+            correction: float | None = None) -> Tensor:
+        return reduce.std(self, dim, unbiased, keepdim, correction=correction)
+    def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor: return reduce.cumsum(self, dim, dtype=dtype)
+    def max(self, dim: Any = None, keepdim: bool = False) -> Any: return reduce.max(self, dim, keepdim)
+    def min(self, dim: Any = None, keepdim: bool = False) -> Any: return reduce.min(self, dim, keepdim)
+    def amax(self, dim: Any = (), keepdim: bool = False) -> Tensor: return reduce.amax(self, dim, keepdim)
+    def amin(self, dim: Any = (), keepdim: bool = False) -> Tensor: return reduce.amin(self, dim, keepdim)
+    def argmax(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.argmax(self, dim, keepdim)
+    def argmin(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.argmin(self, dim, keepdim)
+    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.any(self, dim, keepdim)
+    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.all(self, dim, keepdim)
+    def logsumexp(self, dim: Any, keepdim: bool = False) -> Tensor: return reduce.logsumexp(self, dim, keepdim)
+    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.norm(self, p, dim, keepdim)
+    def sort(self, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any: return sorting.sort(self, dim, descending, stable=stable)
+    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor: return sorting.argsort(self, dim, descending, stable)
+    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any: return sorting.topk(self, k, dim, largest, sorted)
+
+    # -- products ------------------------------------------------------------------------------------
+
+    def matmul(self, other: Tensor) -> Tensor: return products.matmul(self, other)
+    def mm(self, other: Tensor) -> Tensor: return products.mm(self, other)
+    def bmm(self, other: Tensor) -> Tensor: return products.bmm(self, other)
+    def mv(self, other: Tensor) -> Tensor: return products.mv(self, other)
+    def dot(self, other: Tensor) -> Tensor: return products.dot(self, other)
+    def outer(self, other: Tensor) -> Tensor: return products.outer(self, other)
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+        return products.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+
+    # -- shape ---------------------------------------------------------------------------------------
+
+    def view(self, *shape: Any) -> Tensor: return shape_ops.view(self, *shape)
+    def reshape(self, *shape: Any) -> Tensor: return shape_ops.reshape(self, *shape)
+    def permute(self, *dims: Any) -> Tensor: return shape_ops.permute(self, *dims)
+    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: return shape_ops.flatten(self, start_dim, end_dim)
+    def unflatten(self, dim: int, sizes: Any) -> Tensor: return shape_ops.unflatten(self, dim, sizes)
+    def view_as(self, other: Tensor) -> Tensor: return shape_ops.view(self, other.shape)
+    def reshape_as(self, other: Tensor) -> Tensor: return shape_ops.reshape(self, other.shape)
+    def transpose(self, dim0: int, dim1: int) -> Tensor: return shape_ops.transpose(self, dim0, dim1)
+    def swapaxes(self, axis0: int, axis1: int) -> Tensor: return shape_ops.transpose(self, axis0, axis1)
+    def movedim(self, source: Any, destination: Any) -> Tensor: return shape_ops.movedim(self, source, destination)
+    def t(self) -> Tensor: return shape_ops.t(self)
+    def squeeze(self, dim: Any = None) -> Tensor: return shape_ops.squeeze(self, dim)
+    def unsqueeze(self, dim: int) -> Tensor: return shape_ops.unsqueeze(self, dim)
+    def expand(self, *sizes: Any) -> Tensor: return shape_ops.expand(self, *sizes)
+    def expand_as(self, other: Tensor) -> Tensor: return shape_ops.expand(self, other.shape)
+    def broadcast_to(self, size: Any) -> Tensor: return shape_ops.broadcast_to(self, size)
+    def contiguous(self) -> Tensor: return shape_ops.contiguous(self)
+    def detach(self) -> Tensor: return shape_ops.detach(self)
+    def repeat(self, *repeats: Any) -> Tensor: return join.repeat(self, *repeats)
+    def tile(self, *dims: Any) -> Tensor: return join.tile(self, *dims)
+    def flip(self, *dims: Any) -> Tensor: return join.flip(self, *dims)
+    def roll(self, shifts: Any, dims: Any = None) -> Tensor: return join.roll(self, shifts, dims)
+    def split(self, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]: return join.split(self, split_size, dim)
+    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]: return join.chunk(self, chunks, dim)
+    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return join.unbind(self, dim)
+
+    @property
+    def T(self) -> Tensor:
+        """All dims reversed, as a view."""
+        return shape_ops.permute(self, tuple(range(self.ndim))[::-1])
+
+    @property
+    def mT(self) -> Tensor:
+        """The last two dims exchanged, as a view."""
+        return shape_ops.matrix_transpose(self)
+
+    # -- indexing ------------------------------------------------------------------------------------
+
+    def __getitem__(self, key: Any) -> Tensor: return indexing.getitem(self, key)
+    def __setitem__(self, key: Any, value: Any) -> None: return inplace.setitem(self, key, value)
+    def select(self, dim: int, index: int) -> Tensor: return indexing.select(self, dim, index)
+    def narrow(self, dim: int, start: int, length: int) -> Tensor: return indexing.narrow(self, dim, start, length)
+    def index_select(self, dim: int, index: Tensor) -> Tensor: return indexing.index_select(self, dim, index)
+    def gather(self, dim: int, index: Tensor) -> Tensor: return indexing.gather(self, dim, index)
+    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor: return indexing.scatter_add(self, dim, index, src)
+    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor: return indexing.take_along_dim(self, indices, dim)
+    def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return indexing.masked_fill(self, mask, value)
+    def masked_select(self, mask: Tensor) -> Tensor: return indexing.masked_select(self, mask)
+    def nonzero(self, *, as_tuple: bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
+
+    # -- in place ------------------------------------------------------------------------------------
+
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return inplace.assign("add_", self, lambda x: elementwise.add(x, other, alpha=alpha))
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return inplace.assign("sub_", self, lambda x: elementwise.sub(x, other, alpha=alpha))
+    def mul_(self, other: Any) -> Tensor:
+        return inplace.assign("mul_", self, lambda x: elementwise.mul(x, other))
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return inplace.assign("div_", self, lambda x: elementwise.div(x, other, rounding_mode=rounding_mode))
+    def pow_(self, exponent: Any) -> Tensor:
+        return inplace.assign("pow_", self, lambda x: elementwise.pow(x, exponent))
+    def remainder_(self, other: Any) -> Tensor:
+        return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        return inplace.assign("clamp_", self, lambda x: elementwise.clamp(x, min, max))
+    def lerp_(self, end: Tensor, weight: Any) -> Tensor:
+        return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
+    def abs_(self) -> Tensor: return inplace.assign("abs_", self, unary.abs)
+    def neg_(self) -> Tensor: return inplace.assign("neg_", self, unary.neg)
+    def sqrt_(self) -> Tensor: return inplace.assign("sqrt_", self, unary.sqrt)
+    def rsqrt_(self) -> Tensor: return inplace.assign("rsqrt_", self, unary.rsqrt)
+    def reciprocal_(self) -> Tensor: return inplace.assign("reciprocal_", self, unary.reciprocal)
+    def exp_(self) -> Tensor: return inplace.assign("exp_", self, unary.exp)
+    def log_(self) -> Tensor: return inplace.assign("log_", self, unary.log)
+    def floor_(self) -> Tensor: return inplace.assign("floor_", self, unary.floor)
+    def ceil_(self) -> Tensor: return inplace.assign("ceil_", self, unary.ceil)
+    def round_(self) -> Tensor: return inplace.assign("round_", self, unary.round)
+    def relu_(self) -> Tensor: return inplace.assign("relu_", self, activation.relu)
+    def sigmoid_(self) -> Tensor: return inplace.assign("sigmoid_", self, activation.sigmoid)
+    def tanh_(self) -> Tensor: return inplace.assign("tanh_", self, activation.tanh)
+    def __iadd__(self, other: Any) -> Tensor: return self.add_(other)
+    def __isub__(self, other: Any) -> Tensor: return self.sub_(other)
+    def __imul__(self, other: Any) -> Tensor: return self.mul_(other)
+    def __itruediv__(self, other: Any) -> Tensor: return self.div_(other)
+    def __ipow__(self, other: Any) -> Tensor: return self.pow_(other)
+    def __imod__(self, other: Any) -> Tensor: return self.remainder_(other)
+    def copy_(self, src: Tensor, non_blocking: bool = False) -> Tensor: return inplace.copy_(self, src, non_blocking)
+    def fill_(self, value: Any) -> Tensor: return inplace.fill_(self, value)
+    def zero_(self) -> Tensor: return inplace.fill_(self, 0)
+    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor: return inplace.masked_fill_(self, mask, value)
+
+
+def _plain(data: Any) -> Any:
+    """Nested sequences with their tensors as numbers and arrays, for NumPy to read."""
+    if isinstance(data, TensorBase):
+        return data.backend.to_numpy(data.array)
+    if isinstance(data, (list, tuple)):
+        return [_plain(item) for item in data]
+    return data

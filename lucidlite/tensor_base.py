@@ -1,0 +1,187 @@
+"""TensorBase: an array, where it lives, and what the tape needs to know. No mathematics here."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+from lucidlite.backends import Backend, Device
+from lucidlite.callsite import error
+from lucidlite.dtypes import dtype, from_numpy_dtype
+from lucidlite.grad_mode import enable_grad, grad_mode
+
+if TYPE_CHECKING:
+    from lucidlite.backends.kernels import Array
+    from lucidlite.tape import AccumulateGrad, Node
+
+
+class Size(tuple[int, ...]):
+    """A shape: a tuple of ints that also counts its elements. Prints as the plain tuple.
+
+    >>> import lucidlite
+    >>> lucidlite.zeros(2, 3).shape, lucidlite.zeros(2, 3).shape.numel()
+    ((2, 3), 6)
+    """
+
+    __slots__ = ()
+
+    def numel(self) -> int:
+        count = 1
+        for n in self:
+            count *= n
+        return count
+
+
+class Version:
+    """Counts writes to a piece of memory; every tensor that sees the memory holds the same cell."""
+
+    __slots__ = ("shared", "value")
+
+    def __init__(self) -> None:
+        self.value = 0
+        self.shared = False  # another tensor or the user's NumPy array sees the same memory
+
+
+class View(NamedTuple):
+    """How a view was made: ``base`` then each (op, args) of ``steps``, at ``version``."""
+
+    base: TensorBase
+    steps: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+    version: int
+    refusal: str  # why writing in place through this view is refused, '' where it isn't
+
+    def replay(self, base: Any) -> Any:
+        """The view's ops applied to another tensor of the base's shape."""
+        for op, args in self.steps:
+            base = op(base, *args)
+        return base
+
+
+class TensorBase:
+    """The attributes of a tensor. ``class Tensor(TensorBase, concrete=True)`` adds the operations.
+
+    Names with an underscore belong to the core (the tape, the engine and the ops).
+    """
+
+    concrete: ClassVar[type[Any]]
+
+    array: Array
+    backend: Backend
+    grad: Any = None
+    _requires_grad = False
+    _node: Node | None = None
+    _output_nr = 0
+    _cell: Version | None = None
+    _view: View | None = None
+    _accumulator: weakref.ref[AccumulateGrad] | None = None
+    _hooks: dict[int, Callable[..., Any]] | None = None
+    _post_hooks: dict[int, Callable[..., Any]] | None = None
+    _inference = False
+
+    def __init_subclass__(cls, concrete: bool = False, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if concrete:
+            TensorBase.concrete = cls
+
+    # -- the array ---------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Size:
+        return Size(self.array.shape)
+
+    @property
+    def ndim(self) -> int:
+        return int(self.array.ndim)
+
+    @property
+    def dtype(self) -> dtype:
+        return from_numpy_dtype(self.array.dtype)
+
+    @property
+    def device(self) -> Device:
+        return self.backend.device
+
+    def numel(self) -> int:
+        """The number of elements."""
+        return int(self.array.size)
+
+    # -- versions ----------------------------------------------------------------------------
+
+    def version_cell(self, share: bool = False) -> Version:
+        """This tensor's cell; ``share`` notes that someone else sees the memory from now on."""
+        cell = self._cell
+        if cell is None:
+            cell = self._cell = Version()
+        if share:
+            cell.shared = True
+        return cell
+
+    @property
+    def _version(self) -> int:
+        if self._inference:
+            raise error(RuntimeError, "_version: inference tensors do not track a version counter")
+        return 0 if self._cell is None else self._cell.value
+
+    def bump_version(self) -> None:
+        """Say that ``array`` was written to."""
+        self.version_cell().value += 1
+
+    # -- the tape ----------------------------------------------------------------------------
+
+    @property
+    def requires_grad(self) -> bool:
+        if self._view is not None:
+            self._refresh(self._view)
+        return self._requires_grad
+
+    @requires_grad.setter
+    def requires_grad(self, value: bool) -> None:
+        self.requires_grad_(value)
+
+    def requires_grad_(self, requires_grad: bool = True) -> Any:
+        """Record (or don't) the operations on this leaf from now on; returns the tensor."""
+        if not requires_grad:
+            if self.grad_fn is not None:
+                raise error(
+                    RuntimeError,
+                    "requires_grad_: you can only change requires_grad flags of leaf variables, "
+                    "got a non-leaf; use detach() to cut it from the graph",
+                )
+        elif not self.dtype.is_floating_point:
+            raise error(
+                RuntimeError,
+                "requires_grad_: only Tensors of floating point dtype can require gradients, "
+                f"got dtype={self.dtype}",
+            )
+        elif self._inference and not grad_mode.inference:
+            raise error(
+                RuntimeError,
+                "requires_grad_: setting requires_grad=True on an inference tensor outside "
+                "inference_mode is not allowed; make a clone() first",
+            )
+        self._requires_grad = bool(requires_grad)
+        return self
+
+    @property
+    def is_leaf(self) -> bool:
+        return self.grad_fn is None
+
+    @property
+    def grad_fn(self) -> Node | None:
+        """The Node that computed this tensor, None for a leaf.
+
+        A view remakes its Node from its base after the memory they share was written to.
+        """
+        if self._view is not None:
+            self._refresh(self._view)
+        return self._node
+
+    def _refresh(self, view: View) -> None:
+        version = view.base.version_cell().value
+        if view.version != version:
+            with enable_grad():
+                fresh = view.replay(view.base)
+            self._node, self._output_nr = fresh._node, fresh._output_nr
+            self._requires_grad = fresh._requires_grad
+            self._view = view._replace(version=version)
