@@ -183,10 +183,10 @@ from lucidlite.ops.unary import (
     sqrt,
     trunc,
 )
-from lucidlite.printing import set_printoptions
+from lucidlite.printing import get_printoptions, printoptions, set_printoptions
 from lucidlite.serialization import load, save
+from lucidlite.size import Size
 from lucidlite.tensor import Tensor
-from lucidlite.tensor_base import Size
 
 __version__ = "0.1.0"
 

@@ -7,8 +7,9 @@ from types import TracebackType
 from typing import Any
 
 from lucidlite.callsite import error
-from lucidlite.engine import anomaly, gradients, seeds
 from lucidlite.engine import backward as run_backward
+from lucidlite.engine import gradients
+from lucidlite.engine_checks import anomaly, seeds
 from lucidlite.grad_mode import (
     enable_grad,
     inference_mode,

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.callsite import describe, error
+from lucidlite.callsite import describe
+from lucidlite.engine_checks import anomaly, check_count, check_finite, check_shape, hooked
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
@@ -21,16 +22,6 @@ from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
-
-Gradients = "list[Tensor | None]"
-
-
-class _Anomaly:
-    enabled = False
-
-
-anomaly = _Anomaly()
-
 
 class Walk:
     """One run of the engine: gradients on their way (``inboxes``) and the nodes they wait at."""
@@ -87,22 +78,17 @@ class Walk:
             if self.needed is None:
                 accumulate(node.variable, grads[0], self.create_graph)
             return
+        wanted = node.needs_input_grad
         if self.needed is not None:
-            full = node.needs_input_grad
-            pruned = tuple([e is not None and e[0] in self.needed for e in node.edges])
-            if True not in pruned:
-                return
-            node.needs_input_grad = pruned
-            try:
-                results = call_vjp(node, grads)
-            finally:
-                node.needs_input_grad = full
-        else:
-            results = call_vjp(node, grads)
+            node.needs_input_grad = tuple([e is not None and e[0] in self.needed for e in node.edges])
+        try:
+            results = call_vjp(node, grads) if True in node.needs_input_grad else ()
+        finally:
+            node.needs_input_grad = wanted
         if not self.retain_graph:
             node.release()
-        for index, edge in enumerate(node.edges):
-            grad = results[index]
+        for index, grad in enumerate(results):
+            edge = node.edges[index]
             if edge is None or grad is None:
                 continue
             if self.needed is None or edge[0] in self.needed:
@@ -115,17 +101,11 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
         results = node.vjp(node, tuple(grads) if node.many else grads[0], *node.args)
         if not isinstance(results, tuple):
             results = (results,)
-        if len(results) != len(node.edges):
-            raise error(
-                RuntimeError,
-                f"backward: {node.name} returned an incorrect number of gradients, "
-                f"got {len(results)}, expected {len(node.edges)}",
-            )
+        check_count(node, results)
         if node.hooks is not None:
             for hook in node.hooks.get("post"):
                 replaced = hook(results, tuple(grads))
-                if replaced is not None:
-                    results = replaced
+                results = results if replaced is None else replaced
         if anomaly.enabled:
             check_finite(node, results)
     except Exception as problem:
@@ -137,41 +117,14 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
     return results  # type: ignore[no-any-return]
 
 
-def check_finite(node: Node, results: Sequence[Any]) -> None:
-    """Under ``detect_anomaly``: refuse NaN in a gradient."""
-    for index, grad in enumerate(results):
-        if grad is not None and node.edges[index] is not None:
-            xp = grad.backend.xp
-            if bool(xp.isnan(grad.array).any()):
-                raise error(
-                    RuntimeError,
-                    f"detect_anomaly: function '{node.name}' returned nan values in its "
-                    f"{index}th output",
-                )
-
-
 def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
     """The gradient in its parent's shape (summed where the op broadcast it) and dtype."""
     shape, dtype, _ = edge[0].metas[edge[1]]
     array = grad.array
     if array.shape != shape:
-        if not broadcasts(shape, array.shape):
-            raise error(
-                RuntimeError,
-                f"backward: function {node.name} returned an invalid gradient at index {index}, "
-                f"got {list(array.shape)} but expected shape compatible with {list(shape)}"
-                f"{describe(node.site, node.modules)}",
-            )
+        check_shape(node, index, array.shape, shape)
         grad = sum_to(grad, shape)
     return grad if array.dtype == dtype else to_dtype(grad, dtype)
-
-
-def broadcasts(shape: tuple[int, ...], to: tuple[int, ...]) -> bool:
-    """Whether a tensor of ``shape`` broadcasts to shape ``to``."""
-    if len(shape) > len(to):
-        return False
-    tail = to[len(to) - len(shape) :]
-    return all(n == m or n == 1 for n, m in zip(shape, tail, strict=True))
 
 
 def run_hooks(table: Any, grad: Any) -> Any:
@@ -189,28 +142,11 @@ def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
                 grads[nr] = run_hooks(node.hooks.tables.get(nr), grad)
         for hook in node.hooks.get("pre"):
             replaced = hook(tuple(grads))
-            if replaced is not None:
-                grads[:] = replaced
+            grads[:] = grads if replaced is None else replaced
     for nr, held in (node.retained or {}).items():
         tensor, grad = held(), grads[nr]
         if tensor is not None and grad is not None:
             tensor.grad = clone(grad) if tensor.grad is None else add(tensor.grad, grad)
-
-
-def hooked(hook: Any, grad: Any) -> Any:
-    """What a tensor hook makes of a gradient: its return value, where it isn't None."""
-    replaced = hook(grad)
-    if replaced is None:
-        return grad
-    if not isinstance(replaced, TensorBase):
-        raise error(TypeError, f"hook: expected Tensor or None, got {type(replaced).__name__}")
-    if replaced.array.shape != grad.array.shape:
-        raise error(
-            RuntimeError,
-            f"hook: the gradient has changed shape, got {tuple(replaced.shape)}, "
-            f"expected {tuple(grad.shape)}",
-        )
-    return replaced
 
 
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
@@ -282,35 +218,3 @@ def gradients(
             walk.deliver(edge, seed)
     walk.run()
     return [walk.captured.get(edge) for edge in targets]
-
-
-def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
-    """The gradients a walk starts from: those given, 1 for a single element."""
-    out = []
-    for index, (tensor, grad) in enumerate(zip(tensors, given, strict=True)):
-        if not tensor.requires_grad:
-            raise error(
-                RuntimeError,
-                f"{op}: element {index} of tensors does not require grad and does not have a "
-                f"grad_fn, got shape={tuple(tensor.shape)}",
-            )
-        if grad is None:
-            if tensor.array.size != 1:
-                raise error(
-                    RuntimeError,
-                    f"{op}: grad can be implicitly created only for scalar outputs, "
-                    f"got shape={tuple(tensor.shape)}",
-                )
-            grad = wrap(tensor.backend.xp.ones_like(tensor.array), tensor.backend)
-        elif not isinstance(grad, TensorBase):
-            raise error(
-                TypeError, f"{op}: gradients can be either Tensors or None, got {type(grad).__name__}"
-            )
-        elif grad.array.shape != tensor.array.shape:
-            raise error(
-                RuntimeError,
-                f"{op}: mismatch in shape: grad_output[{index}] has a shape of "
-                f"{tuple(grad.shape)} and output[{index}] has a shape of {tuple(tensor.shape)}",
-            )
-        out.append(grad if grad.dtype is tensor.dtype else to_dtype(grad, tensor.array.dtype))
-    return out

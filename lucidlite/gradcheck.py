@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 
 from lucidlite.callsite import error
-from lucidlite.engine import gradients, seeds
+from lucidlite.engine import gradients
+from lucidlite.engine_checks import seeds
 from lucidlite.generator import Generator
 from lucidlite.grad_mode import enable_grad, no_grad
 from lucidlite.tape import wrap

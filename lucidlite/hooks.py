@@ -90,3 +90,16 @@ def add_hook(
     if prepend:
         table.move_to_end(handle.id, last=False)
     return handle
+
+
+class NodeHooks:
+    """The hooks of a node on the tape: 'pre' and 'post' its vjp, and by output number."""
+
+    def __init__(self) -> None:
+        self.tables: dict[str | int, HookTable] = {}
+
+    def add(self, when: str | int, hook: Callable[..., Any]) -> RemovableHandle:
+        return add_hook(self.tables.setdefault(when, OrderedDict()), hook)
+
+    def get(self, when: str | int) -> list[Callable[..., Any]]:
+        return list(self.tables.get(when, {}).values())

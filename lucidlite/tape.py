@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lucidlite.backends import Backend
 from lucidlite.callsite import describe, error, module_stack, user_site
 from lucidlite.grad_mode import grad_mode
-from lucidlite.hooks import RemovableHandle
+from lucidlite.hooks import NodeHooks, RemovableHandle
 from lucidlite.names import node_name
 from lucidlite.tensor_base import TensorBase, Version, View
 
@@ -58,7 +58,7 @@ class Node:
         "number", "released", "retained", "saved", "site", "state", "vjp",
     )  # fmt: skip
 
-    def __init__(self, vjp: Vjp, edges: tuple[Edge | None, ...], args: tuple[Any, ...]) -> None:
+    def __init__(self, vjp: Any, edges: tuple[Edge | None, ...], args: tuple[Any, ...]) -> None:
         self.number = next(_numbers)
         self.vjp = vjp
         self.edges = edges
@@ -84,7 +84,7 @@ class Node:
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
     @property
-    def saved_tensors(self) -> tuple[Tensor | None, ...]:
+    def saved_tensors(self) -> tuple[Any, ...]:
         """What the op saved, after a check that nobody wrote to it since."""
         self._check_held()
         return tuple([None if entry is None else self._unpack(*entry) for entry in self.saved])
@@ -123,6 +123,13 @@ class Node:
         tensor._cell, tensor._requires_grad = held.cell, True
         return tensor
 
+    def keep(self, outs: tuple[TensorBase, ...], save: Sequence[Any], state: Any) -> None:
+        """Note what the outputs are like, and what the vjp will want."""
+        self.metas = tuple([(out.array.shape, out.array.dtype, out.backend) for out in outs])
+        self.state = state
+        if save:
+            self.saved = tuple([_saved(held, outs) for held in save])
+
     def release(self) -> None:
         """Let go of what was kept for backward."""
         if self.saved or self.state is not None:
@@ -138,39 +145,20 @@ class Node:
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_inputs, grad_outputs)`` after this node's vjp; it may replace the first."""
-        return self._hook_table().add("post", hook)
+        return self.add_hook("post", hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
         """Call ``hook(grad_outputs)`` before this node's vjp; it may return replacements."""
-        return self._hook_table().add("pre", hook)
+        return self.add_hook("pre", hook)
 
-    def register_output_hook(self, nr: int, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(grad)`` on the summed gradient of output ``nr``."""
-        return self._hook_table().add(nr, hook)
-
-    def _hook_table(self) -> NodeHooks:
+    def add_hook(self, when: str | int, hook: Callable[..., Any]) -> RemovableHandle:
+        """A hook 'pre' or 'post' the vjp, or on the summed gradient of output number ``when``."""
         if self.hooks is None:
             self.hooks = NodeHooks()
-        return self.hooks
+        return self.hooks.add(when, hook)
 
     def __repr__(self) -> str:
         return f"<{self.name} object at {id(self):#x}>"
-
-
-class NodeHooks:
-    """A node's hooks: 'pre', 'post', and by output number."""
-
-    def __init__(self) -> None:
-        self.tables: dict[str | int, dict[int, Callable[..., Any]]] = {}
-
-    def add(self, key: str | int, hook: Callable[..., Any]) -> RemovableHandle:
-        table = self.tables.setdefault(key, {})
-        handle = RemovableHandle(table)
-        table[handle.id] = hook
-        return handle
-
-    def get(self, key: str | int) -> list[Callable[..., Any]]:
-        return list(self.tables.get(key, {}).values())
 
 
 class AccumulateGrad(Node):
@@ -183,13 +171,26 @@ class AccumulateGrad(Node):
     __slots__ = ("variable",)
 
     def __init__(self, variable: TensorBase) -> None:
-        super().__init__(_no_vjp, (), ())
+        super().__init__(None, (), ())
         self.variable = variable
-        self.metas = ((variable.array.shape, variable.array.dtype, variable.backend),)
+        self.keep((variable,), (), None)
 
 
-def _no_vjp(node: Node, grad: Tensor) -> tuple[()]:
-    return ()
+def _saved(held: Any, outs: tuple[Any, ...]) -> tuple[Any, int] | None:
+    """An entry of ``save=`` with its version now."""
+    if held is None:
+        return None
+    if isinstance(held, Out):
+        out = outs[held.nr]
+        cell = out.version_cell()
+        return SavedOutput(out.array, out.backend, cell, held.nr), cell.value
+    if held._inference:
+        raise error(
+            RuntimeError,
+            "record: inference tensors cannot be saved for backward; make a clone() outside "
+            f"inference_mode to get a normal tensor, got shape={tuple(held.shape)}",
+        )
+    return held, 0 if held._cell is None else held._cell.value
 
 
 _classes: dict[tuple[Vjp, str], type[Node]] = {}
@@ -254,12 +255,9 @@ def record(
         backend = next(t.backend for t in inputs if t is not None)
     out = wrap(array, backend)
     if grad_mode.enabled and any([t is not None and t.requires_grad for t in inputs]):
-        node = _make_node(vjp, inputs, args, name)
-        node.metas = ((array.shape, array.dtype, backend),)
+        node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         out._node, out._requires_grad = node, True
-        node.state = state
-        if save:
-            node.saved = tuple([_save(held, (out,)) for held in save])
+        node.keep((out,), save, state)
     return out
 
 
@@ -277,41 +275,17 @@ def record_many(
     backend = next(t.backend for t in inputs if t is not None)
     outs = tuple([wrap(array, backend) for array in arrays])
     if grad_mode.enabled and any([t is not None and t.requires_grad for t in inputs]):
-        node = _make_node(vjp, inputs, args, name)
+        node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         node.many = True
-        node.metas = tuple([(a.shape, a.dtype, backend) for a in arrays])
         for nr, out in enumerate(outs):
-            if out.dtype.is_floating_point and (differentiable is None or differentiable[nr]):
+            if out.array.dtype.kind == "f" and (differentiable is None or differentiable[nr]):
                 out._node, out._output_nr, out._requires_grad = node, nr, True
-        node.state = state
-        node.saved = tuple([_save(held, outs) for held in save])
+        node.keep(outs, save, state)
     return outs
 
 
-def _make_node(
-    vjp: Vjp, inputs: Sequence[TensorBase | None], args: tuple[Any, ...], name: str
-) -> Node:
-    edges = tuple(
-        [gradient_edge(t) if t is not None and t._requires_grad else None for t in inputs]
-    )
-    return _node_class(vjp, name)(vjp, edges, args)
-
-
-def _save(held: Any, outs: tuple[Any, ...]) -> tuple[Any, int] | None:
-    if held is None:
-        return None
-    if isinstance(held, Out):
-        out = outs[held.nr]
-        cell = out.version_cell()
-        return SavedOutput(out.array, out.backend, cell, held.nr), cell.value
-    if held._inference:
-        raise error(
-            RuntimeError,
-            "record: inference tensors cannot be saved for backward; make a clone() outside "
-            f"inference_mode to get a normal tensor, got shape={tuple(held.shape)}",
-        )
-    cell = held._cell
-    return held, 0 if cell is None else cell.value
+def _edges(inputs: Sequence[TensorBase | None]) -> tuple[Edge | None, ...]:
+    return tuple([gradient_edge(t) if t is not None and t._requires_grad else None for t in inputs])
 
 
 def as_view(

@@ -27,7 +27,8 @@ from lucidlite.dtypes import (
     int64,
     uint8,
 )
-from lucidlite.engine import backward, seeds
+from lucidlite.engine import backward
+from lucidlite.engine_checks import seeds
 from lucidlite.hooks import RemovableHandle, add_hook
 from lucidlite.ops import activation, compare, elementwise, indexing, inplace, join, reduce
 from lucidlite.ops import matmul as products
@@ -35,7 +36,8 @@ from lucidlite.ops import shape as shape_ops
 from lucidlite.ops import sorting, transfer, unary
 from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.tape import wrap
-from lucidlite.tensor_base import Size, TensorBase
+from lucidlite.size import Size
+from lucidlite.tensor_base import TensorBase
 
 
 class Tensor(TensorBase, concrete=True):
@@ -229,6 +231,7 @@ class Tensor(TensorBase, concrete=True):
     def data(self, value: Tensor) -> None:
         self.array, self.backend = value.array, value.backend
         self._cell = value.version_cell(share=True)
+        self._accumulator = None  # it knows the old shape, dtype and device
 
     # -- conversion ----------------------------------------------------------------------------
 
@@ -319,7 +322,7 @@ class Tensor(TensorBase, concrete=True):
             )
         node = self.grad_fn
         if node is not None:
-            return node.register_output_hook(self._output_nr, hook)
+            return node.add_hook(self._output_nr, hook)
         if self._hooks is None:
             self._hooks = OrderedDict()
         return add_hook(self._hooks, hook)

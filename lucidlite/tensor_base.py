@@ -10,27 +10,11 @@ from lucidlite.backends import Backend, Device
 from lucidlite.callsite import error
 from lucidlite.dtypes import dtype, from_numpy_dtype
 from lucidlite.grad_mode import enable_grad, grad_mode
+from lucidlite.size import Size
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array
     from lucidlite.tape import AccumulateGrad, Node
-
-
-class Size(tuple[int, ...]):
-    """A shape: a tuple of ints that also counts its elements. Prints as the plain tuple.
-
-    >>> import lucidlite
-    >>> lucidlite.zeros(2, 3).shape, lucidlite.zeros(2, 3).shape.numel()
-    ((2, 3), 6)
-    """
-
-    __slots__ = ()
-
-    def numel(self) -> int:
-        count = 1
-        for n in self:
-            count *= n
-        return count
 
 
 class Version:

@@ -70,7 +70,7 @@ def test_conv2d_and_gradients_equal_torch(kernels, seed):
     torch = pytest.importorskip("torch")
     x, w, bias, g, window, groups = a_case(seed)
     # torch in float64: what is tested is our rounding, not the sum of both.
-    tx, tw, tg = (torch.from_numpy(a.astype(np.float64)) for a in (x, w, g))
+    tx, tw, tg = (torch.from_numpy(np.array(a, np.float64, order="C")) for a in (x, w, g))
     tb = None if bias is None else torch.from_numpy(bias.astype(np.float64)).requires_grad_()
     tx.requires_grad_()
     tw.requires_grad_()

@@ -31,8 +31,8 @@ class Adam(Optimizer):
     >>> w = lucidlite.tensor([1.0, -2.0], requires_grad=True)
     >>> optimizer = lucidlite.optim.Adam([w], lr=0.5)
     >>> (w * w).sum().backward()
-    >>> optimizer.step(); w.tolist()
-    [0.5, -1.5]
+    >>> optimizer.step(); w
+    tensor([ 0.5000, -1.5000], requires_grad=True)
 
     Semantics: torch.optim.Adam (Kingma and Ba 2015, Reddi et al. 2018 for amsgrad).
     """

@@ -1,0 +1,50 @@
+# Two commands do all the set-up: `make train` and `make test`. `make help` lists the rest.
+PYTHON ?= python3
+VENV ?= .venv
+ARGS ?=
+PY := $(VENV)/bin/python
+# Parallel test processes and BLAS threads would fight for the same cores.
+TEST_ENV := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
+PYTEST := $(TEST_ENV) $(PY) -m pytest -n auto
+
+.PHONY: help train test test-all lint clean
+
+help:
+	@echo "make train     environment, install, train the documented CNN on the shipped digits"
+	@echo "make test      environment, install, every test that needs only NumPy and small wheels;"
+	@echo "               parity with PyTorch too, where the environment has it"
+	@echo "make test-all  PyTorch and the other extras installed, everything whole"
+	@echo "make lint      ruff and mypy"
+	@echo "make clean     remove the environment and caches"
+	@echo "Options: PYTHON=python3.12, VENV=path, ARGS='more arguments'"
+
+$(PY):
+	$(PYTHON) -m venv $(VENV) || { echo "venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+
+$(VENV)/train.stamp: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	@touch $@
+
+$(VENV)/test.stamp: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test]'
+	@touch $@
+
+$(VENV)/all.stamp: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,dev]'
+	@touch $@
+
+train: $(VENV)/train.stamp
+	$(PY) -m lucidlite train $(ARGS)
+
+test: $(VENV)/test.stamp
+	$(PYTEST) $(ARGS)
+
+test-all: $(VENV)/all.stamp
+	LUCIDLITE_TEST_ALL=1 $(PYTEST) $(ARGS)
+
+lint: $(VENV)/all.stamp
+	$(PY) -m ruff check .
+	$(PY) -m mypy
+
+clean:
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,104 @@
+"""What the engine refuses: gradients of the wrong kind, shape or number, and NaN when asked."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from lucidlite.callsite import describe, error
+from lucidlite.ops.common import to_dtype
+from lucidlite.tape import wrap
+from lucidlite.tensor_base import TensorBase
+
+if TYPE_CHECKING:
+    from lucidlite.tape import Node
+
+
+class _Anomaly:
+    enabled = False
+
+
+anomaly = _Anomaly()
+
+
+def check_finite(node: Node, results: Sequence[Any]) -> None:
+    """Under ``detect_anomaly``: refuse NaN in a gradient."""
+    for index, grad in enumerate(results):
+        if grad is not None and node.edges[index] is not None:
+            xp = grad.backend.xp
+            if bool(xp.isnan(grad.array).any()):
+                raise error(
+                    RuntimeError,
+                    f"detect_anomaly: function '{node.name}' returned nan values in its "
+                    f"{index}th output",
+                )
+
+
+def check_count(node: Node, results: Sequence[Any]) -> None:
+    """Refuse a vjp that doesn't return one gradient (or None) an input."""
+    if len(results) != len(node.edges):
+        raise error(
+            RuntimeError,
+            f"backward: {node.name} returned an incorrect number of gradients, "
+            f"got {len(results)}, expected {len(node.edges)}",
+        )
+
+
+def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """Refuse a gradient whose shape the input doesn't broadcast to."""
+    tail = got[len(got) - len(shape) :]
+    if len(shape) > len(got) or any(n not in (m, 1) for n, m in zip(shape, tail, strict=True)):
+        raise error(
+            RuntimeError,
+            f"backward: function {node.name} returned an invalid gradient at index {index}, "
+            f"got {list(got)} but expected shape compatible with {list(shape)}"
+            f"{describe(node.site, node.modules)}",
+        )
+
+
+def hooked(hook: Any, grad: Any) -> Any:
+    """What a tensor hook makes of a gradient: its return value, where it isn't None."""
+    replaced = hook(grad)
+    if replaced is None:
+        return grad
+    if not isinstance(replaced, TensorBase):
+        raise error(TypeError, f"hook: expected Tensor or None, got {type(replaced).__name__}")
+    if replaced.array.shape != grad.array.shape:
+        raise error(
+            RuntimeError,
+            f"hook: the gradient has changed shape, got {tuple(replaced.shape)}, "
+            f"expected {tuple(grad.shape)}",
+        )
+    return replaced
+
+
+def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
+    """The gradients a walk starts from: those given, 1 for a single element."""
+    out = []
+    for index, (tensor, grad) in enumerate(zip(tensors, given, strict=True)):
+        if not tensor.requires_grad:
+            raise error(
+                RuntimeError,
+                f"{op}: element {index} of tensors does not require grad and does not have a "
+                f"grad_fn, got shape={tuple(tensor.shape)}",
+            )
+        if grad is None:
+            if tensor.array.size != 1:
+                raise error(
+                    RuntimeError,
+                    f"{op}: grad can be implicitly created only for scalar outputs, "
+                    f"got shape={tuple(tensor.shape)}",
+                )
+            grad = wrap(tensor.backend.xp.ones_like(tensor.array), tensor.backend)
+        elif not isinstance(grad, TensorBase):
+            raise error(
+                TypeError, f"{op}: gradients can be either Tensors or None, got {type(grad).__name__}"
+            )
+        elif grad.array.shape != tensor.array.shape:
+            raise error(
+                RuntimeError,
+                f"{op}: mismatch in shape: grad_output[{index}] has a shape of "
+                f"{tuple(grad.shape)} and output[{index}] has a shape of {tuple(tensor.shape)}",
+            )
+        out.append(grad if grad.dtype is tensor.dtype else to_dtype(grad, tensor.array.dtype))
+    return out

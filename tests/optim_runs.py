@@ -1,0 +1,49 @@
+"""The same training run here and in PyTorch: same starting values, same gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import lucidlite as ll
+
+STEPS = 25
+SHAPES = [(3, 4), (5,), ()]
+
+
+def gradients(step: int, shapes: Any = SHAPES) -> list[np.ndarray]:
+    rng = np.random.default_rng(1000 + step)
+    return [np.asarray(rng.standard_normal(s), dtype=np.float32) for s in shapes]
+
+
+def start(shapes: Any = SHAPES) -> list[np.ndarray]:
+    return [np.asarray(a + 0.5, dtype=np.float32) for a in gradients(-1, shapes)]
+
+
+def parameters(lib: Any, shapes: Any = SHAPES) -> list[Any]:
+    return [lib.tensor(a.tolist(), requires_grad=True) for a in start(shapes)]
+
+
+def give_gradients(lib: Any, params: list[Any], step: int) -> None:
+    for p, g in zip(params, gradients(step, [tuple(p.shape) for p in params]), strict=True):
+        p.grad = lib.tensor(g.tolist(), dtype=p.dtype)
+
+
+def run(lib: Any, make: Any, steps: int = STEPS) -> list[list[np.ndarray]]:
+    params = parameters(lib)
+    optimizer = make(lib, params)
+    seen = []
+    for step in range(steps):
+        give_gradients(lib, params, step)
+        optimizer.step()
+        seen.append([p.detach().numpy().copy() for p in params])
+    return seen
+
+
+def assert_same_run(make: Any) -> None:
+    torch = pytest.importorskip("torch")
+    for ours, theirs in zip(run(ll, make), run(torch, make), strict=True):
+        for a, b in zip(ours, theirs, strict=True):
+            np.testing.assert_allclose(a, b, rtol=3e-6, atol=1e-6)
