@@ -11,9 +11,9 @@ tensor([2., 4., 6.])
 from __future__ import annotations
 
 import importlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lucidlite import autograd, cuda, nn, optim, utils
+from lucidlite import autograd
 from lucidlite import backends as backends
 from lucidlite.autograd import (
     enable_grad,
@@ -184,20 +184,41 @@ from lucidlite.ops.unary import (
     trunc,
 )
 from lucidlite.printing import get_printoptions, printoptions, set_printoptions
-from lucidlite.serialization import load, save
 from lucidlite.size import Size
 from lucidlite.tensor import Tensor
+
+if TYPE_CHECKING:
+    from lucidlite import cuda, nn, optim, utils
+    from lucidlite.serialization import load, save
 
 __version__ = "0.1.0"
 
 absolute, clip, concat, divide, multiply = abs, clamp, cat, div, mul
 concatenate, subtract, swapaxes, true_divide = cat, sub, transpose, div
 
-# These load when they are first asked for.
-_LATER = ("datasets", "models", "training")
+# These load when they are first asked for: importing lucidlite stays close to importing NumPy.
+_LATER = {
+    "cuda": "lucidlite.cuda",
+    "datasets": "lucidlite.datasets",
+    "load": "lucidlite.serialization",
+    "models": "lucidlite.models",
+    "nn": "lucidlite.nn",
+    "optim": "lucidlite.optim",
+    "save": "lucidlite.serialization",
+    "summary": "lucidlite.summary",
+    "training": "lucidlite.training",
+    "utils": "lucidlite.utils",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
-        return importlib.import_module(f"lucidlite.{name}")
-    raise AttributeError(f"module 'lucidlite' has no attribute '{name}'")
+    if name not in _LATER:
+        raise AttributeError(f"module 'lucidlite' has no attribute '{name}'")
+    module = importlib.import_module(_LATER[name])
+    value = getattr(module, name, module)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_LATER])

@@ -12,12 +12,14 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lucidlite.callsite import error
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _MASK64 = (1 << 64) - 1
 

@@ -241,6 +241,16 @@ def test_step_to_an_epoch_uses_the_closed_form() -> None:
         assert jump(ll, FORMULAS[name]) == jump(torch, FORMULAS[name]), name
 
 
+def test_milestones_may_come_back_as_a_dict() -> None:
+    opt = optimizer(ll)
+    schedule = lr_scheduler.MultiStepLR(opt, [3, 3], gamma=0.5)
+    opt.step()
+    schedule.load_state_dict({**schedule.state_dict(), "milestones": {3: 2}})
+    with pytest.warns(UserWarning, match="epoch parameter"):
+        schedule.step(5)
+    assert schedule.get_last_lr() == [0.1 * 0.25, 0.2 * 0.25]
+
+
 def test_get_lr_is_for_subclasses() -> None:
     schedule = lr_scheduler.StepLR(optimizer(ll), 3)
     with pytest.warns(UserWarning, match="get_last_lr"):

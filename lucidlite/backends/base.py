@@ -114,6 +114,10 @@ class Backend(
         """The library's function ``name``; overflow, NaN and division by zero pass silently."""
         return getattr(self.xp, name)(*args, **kwargs)
 
+    def cast(self, array: Array, dtype: np.dtype[Any]) -> Array:
+        """The array converted, in the same memory order; what doesn't fit wraps or becomes inf."""
+        return array.astype(dtype)
+
     def reduce(
         self, name: str, array: Array, axis: tuple[int, ...] | int | None, keepdims: bool = False
     ) -> Array:

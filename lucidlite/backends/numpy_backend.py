@@ -41,6 +41,9 @@ class NumPyBackend(NumPyConv, NumPyPool, Backend):
     def call(self, name: str, *args: Any, **kwargs: Any) -> Array:
         return _quiet.run(getattr(np, name), *args, **kwargs)
 
+    def cast(self, array: Array, dtype: np.dtype[Any]) -> Array:
+        return _quiet.run(array.astype, dtype)
+
     def try_view(self, array: Array, shape: tuple[int, ...]) -> Array | None:
         if array.flags.c_contiguous:
             return array.reshape(shape)
@@ -53,3 +56,15 @@ class NumPyBackend(NumPyConv, NumPyPool, Backend):
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         return array  # type: ignore[no-any-return]
+
+
+def _silence_kernels() -> None:
+    """Let no kernel warn of overflow or NaN: PyTorch doesn't."""
+    for family in Backend.__mro__[1:-1]:
+        for name in vars(family):
+            if not name.startswith("_") and callable(getattr(family, name)):
+                quiet = np.errstate(all="ignore")(getattr(NumPyBackend, name))
+                setattr(NumPyBackend, name, quiet)
+
+
+_silence_kernels()

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import math
 import warnings
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from lucidlite.callsite import error
 from lucidlite.generator import Generator, default_generator
 from lucidlite.tensor import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 _GAINS = {"linear": 1.0, "sigmoid": 1.0, "tanh": 5.0 / 3, "relu": math.sqrt(2.0), "selu": 0.75}
 _GAINS.update((f"{conv}{n}d", 1.0) for conv in ("conv", "conv_transpose") for n in (1, 2, 3))

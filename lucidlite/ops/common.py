@@ -32,7 +32,7 @@ def to_dtype(input: TensorBase, numpy_dtype: Any) -> Tensor:
     """``input`` converted, itself where it has the dtype already. Gradients convert back."""
     if input.array.dtype == numpy_dtype:
         return input  # type: ignore[return-value]
-    array = input.backend.call("asarray", input.array).astype(numpy_dtype)
+    array = input.backend.cast(input.array, numpy_dtype)
     if numpy_dtype.kind != "f":
         return wrap(array, input.backend)
     return record(array, to_copy_vjp, (input,))

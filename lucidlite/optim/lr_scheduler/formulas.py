@@ -113,7 +113,8 @@ class MultiStepLR(LRScheduler):
         return self._scaled(self.gamma ** self.milestones[self.last_epoch])
 
     def _get_closed_form_lr(self) -> list[float]:
-        passed = bisect_right(sorted(self.milestones.elements()), self.last_epoch)
+        # A checkpoint may bring them back as a plain dict.
+        passed = bisect_right(sorted(Counter(self.milestones).elements()), self.last_epoch)
         return [base * self.gamma**passed for base in self.base_lrs]
 
 
