@@ -9,12 +9,14 @@ from __future__ import annotations
 import sys
 import threading
 import weakref
+from itertools import pairwise
 from types import CodeType
 from typing import Any, NamedTuple, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 _PACKAGE = __name__.partition(".")[0]
 _INSIDE = _PACKAGE + "."
+_NOT_THE_USER = (_PACKAGE, "threading")  # a worker thread starts in threading
 
 # The modules being called, innermost first: (weak reference to the module, the rest) or None.
 ModuleStack = tuple["weakref.ref[Any]", Any] | None
@@ -57,7 +59,7 @@ def user_site() -> Site | None:
     frame = sys._getframe(1)
     while frame is not None:
         name = frame.f_globals.get("__name__") or ""
-        if not name.startswith(_INSIDE) and name != _PACKAGE:
+        if not name.startswith(_INSIDE) and name not in _NOT_THE_USER:
             return Site(frame.f_code, frame.f_lasti)
         frame = frame.f_back  # type: ignore[assignment]
     return None
@@ -91,7 +93,7 @@ def module_path(stack: ModuleStack) -> str:
         return ""
     modules.reverse()
     path = type(modules[0]).__name__
-    for parent, child in zip(modules, modules[1:], strict=False):
+    for parent, child in pairwise(modules):
         children = getattr(parent, "_modules", {})
         name = next((n for n, m in children.items() if m is child), None)
         path += f".{name}" if name is not None else f" > {type(child).__name__}"

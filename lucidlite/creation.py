@@ -10,7 +10,7 @@ import numpy as np
 from lucidlite.backends import get_backend
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype, float64, from_numpy_dtype, get_default_dtype, int64, of_scalar
-from lucidlite.generator import Generator, default_generator
+from lucidlite.generator import Generator, current_generator, default_generator
 from lucidlite.ops.common import as_int, as_sizes
 from lucidlite.tape import wrap
 from lucidlite.tensor import Tensor, _plain
@@ -272,7 +272,7 @@ def rand(
 ) -> Tensor:
     """Uniform numbers in [0, 1), the same on every device. Semantics: torch.rand."""
     sizes = _checked("rand", as_sizes("rand", size))
-    values = (generator or default_generator).uniform(sizes, _random("rand", dtype))
+    values = (generator or current_generator()).uniform(sizes, _random("rand", dtype))
     return _finish(values, device, requires_grad)
 
 
@@ -285,7 +285,7 @@ def randn(
 ) -> Tensor:
     """Standard normal numbers, the same on every device. Semantics: torch.randn."""
     sizes = _checked("randn", as_sizes("randn", size))
-    values = (generator or default_generator).normal(sizes, _random("randn", dtype))
+    values = (generator or current_generator()).normal(sizes, _random("randn", dtype))
     return _finish(values, device, requires_grad)
 
 
@@ -321,7 +321,7 @@ def randint(
             RuntimeError, f"randint: expects 'from' to be less than 'to', got low={low}, high={high}"
         )
     sizes = _checked("randint", as_sizes("randint", (size,)))
-    values = (generator or default_generator).integers(low, high, sizes)
+    values = (generator or current_generator()).integers(low, high, sizes)
     kind = int64.numpy if dtype is None else as_dtype(dtype, "randint").numpy
     return _finish(values.astype(kind), device, requires_grad)
 
@@ -339,7 +339,7 @@ def randperm(
     if n < 0:
         raise error(RuntimeError, f"randperm: n must be non-negative, got n={n}")
     kind = int64.numpy if dtype is None else as_dtype(dtype, "randperm").numpy
-    values = (generator or default_generator).permutation(n)
+    values = (generator or current_generator()).permutation(n)
     return _finish(values.astype(kind), device, requires_grad)
 
 
@@ -360,7 +360,7 @@ def normal(
 
 def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
     """1 with the probability each element gives, else 0. Semantics: torch.bernoulli."""
-    draws = (generator or default_generator).uniform(tuple(input.shape), float64.numpy)
+    draws = (generator or current_generator()).uniform(tuple(input.shape), float64.numpy)
     array = input.backend.asarray(draws) < input.array
     return wrap(array.astype(input.array.dtype), input.backend)
 

@@ -48,7 +48,10 @@ def assign(op: str, target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tens
             f"{target.dtype}",
         )
     value = to_dtype(value, target.array.dtype)
-    taped = grad_mode.enabled and (value.requires_grad or target.requires_grad)
+    base = target if target._view is None else target._view.base
+    taped = grad_mode.enabled and (
+        value.requires_grad or target.requires_grad or base.requires_grad
+    )
     if taped:
         _check_tape(op, target)
     node = value._node if taped else None

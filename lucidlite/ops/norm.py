@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
-from lucidlite.generator import default_generator
+from lucidlite.generator import current_generator
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import check_device, check_tensor
 from lucidlite.ops.elementwise import mul
@@ -147,7 +147,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     if not training or p == 0.0:
         return input
     backend = input.backend
-    kept = default_generator.uniform(input.array.shape) >= p
+    kept = current_generator().uniform(input.array.shape) >= p
     scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)
     factors = backend.asarray(kept).astype(input.array.dtype) * input.array.dtype.type(scale)
     return mul(input, wrap(factors, backend))
