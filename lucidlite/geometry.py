@@ -17,6 +17,7 @@ __all__ = [
     "adaptive_window",
     "conv_padding",
     "conv_window",
+    "flag",
     "integer",
     "pair",
     "pool_divisor",
@@ -41,6 +42,14 @@ def integer(op: str, name: str, value: Any) -> int:
     raise error(
         TypeError, f"{op}: {name} must be an int or a tuple of ints, got {name}={value!r} ({kind})"
     )
+
+
+def flag(op: str, name: str, value: Any) -> bool:
+    """``value``, which must be True or False: a number there is a setting in the wrong place."""
+    if type(value) is not bool:
+        kind = type(value).__name__
+        raise error(TypeError, f"{op}: {name} must be bool, got {name}={value!r} ({kind})")
+    return value
 
 
 def pair(op: str, name: str, value: Any) -> Pair:
@@ -91,7 +100,7 @@ def pool_window(
         steps,
         ((pad[0], pad[0]), (pad[1], pad[1])),
         pair(op, "dilation", dilation),
-        bool(ceil_mode),
+        flag(op, "ceil_mode", ceil_mode),
     )
     _check_pool(op, window)
     _check_pool_shape(op, window, shape)
@@ -104,6 +113,8 @@ def _omitted(stride: Any) -> bool:
 
 def _check_pool(op: str, window: Window) -> None:
     _require_positive(op, "kernel size", "kernel_size", window.kernel_size)
+    if 0 in window.stride:
+        refuse(op, f"stride should not be zero, got stride={window.stride}")
     _require_positive(op, "stride", "stride", window.stride)
     _require_positive(op, "dilation", "dilation", window.dilation)
     for axis, (pad, _) in enumerate(window.padding):
@@ -154,6 +165,12 @@ def pool_divisor(op: str, divisor_override: Any) -> int | None:
 
 def adaptive_output_size(op: str, shape: Sequence[int], output_size: Any) -> Pair:
     """The checked (H, W) of an adaptive pool's output; None in a pair keeps the input's size."""
+    if isinstance(output_size, (tuple, list)) and len(output_size) >= len(shape):
+        raise error(
+            ValueError,
+            f"{op}: Input dimension should be at least {len(output_size) + 1}, "
+            f"got input of shape {tuple(shape)}, output_size={output_size!r}",
+        )
     if len(shape) not in (3, 4):
         refuse(op, f"Expected 3D or 4D tensor, but got {list(shape)}")
     empty = next((d for d in range(len(shape) - 2, len(shape)) if shape[d] == 0), None)

@@ -7,119 +7,115 @@ from parity import assert_close, layout, libraries, numpy_of, outcome, quietly
 
 OPS = ("max_pool2d", "avg_pool2d", "conv2d", "adaptive_avg_pool2d", "adaptive_max_pool2d")
 LAYOUTS = ("contiguous", "transposed", "channels_last", "conv", "sliced", "expanded")
-DTYPES = ["int64", "int32", "int16", "int8", "uint8", "bool"]
+FLOATS = ("float32", "float32", "float32", "float64", "float16")
+DTYPES = ("int64", "int32", "int16", "int8", "uint8", "bool")
 TOLERANCE = {"float64": (1e-9, 1e-11), "float32": (2e-5, 2e-5), "float16": (4e-3, 4e-3)}
 
 
+FAULTS = ("rank", "odd", "count", "range", "channels", "dtype")
+
+
 def draw_case(choose, op):
-    """A call as a dict; ``choose(options)`` picks one of a sequence."""
+    """A call as a dict; ``choose(options)`` picks one of a sequence. One call in six has a fault."""
+    draw = Draw(choose, op, choose(FAULTS) if choose(range(6)) == 0 else "")
+    shape = draw.shape()
     case = {
         "op": op,
-        "dtype": choose(["float32"] * 9 + ["float64"] * 2 + ["float16"] * 2 + DTYPES),
+        "shape": shape,
         "layout": choose(LAYOUTS),
-        "shape": _shape(choose),
+        "dtype": choose(DTYPES if draw.fault == "dtype" else FLOATS),
         "seed": choose(range(100)),
         "ties": choose([False, False, True]),
     }
-    return {**case, **_SETTINGS[op](choose, case)}
+    if op == "conv2d":
+        return {**case, **draw.conv(shape[-3] if len(shape) > 2 else 2, case["dtype"])}
+    if "adaptive" in op:
+        return {**case, "settings": draw.adaptive()}
+    return {**case, "settings": draw.pool()}
 
 
-def _shape(choose):
-    batch = choose([1, 2, 2, 3, 3, 5, 0, None, None])
-    channels = choose([1, 2, 3, 4, 6])
-    size = (choose(range(1, 13)), choose(range(1, 13)))
-    if choose(range(30)) == 0:
-        return choose([size, (), (2, 1, channels, *size), (2, channels, 0, 5), (2, 0, *size)])
-    return (channels, *size) if batch is None else (batch, channels, *size)
+class Draw:
+    """The parts of a case. ``fault`` names what may be wrong with it, '' for nothing."""
 
+    def __init__(self, choose, op, fault):
+        self.choose, self.op, self.fault = choose, op, fault
 
-def _pair(choose, options):
-    """An int, or a pair as tuple or list, now and then of another length."""
-    kind = choose(["int"] * 4 + ["tuple"] * 4 + ["list", "one"] * 1 + ["wrong"] * (choose(range(8)) == 0))
-    if kind == "int":
-        odd = choose([True, 2.0, "2", None, np.int64(2)]) if choose(range(40)) == 0 else None
-        return choose(options) if odd is None else odd
-    count = {"tuple": 2, "list": 2, "one": 1, "wrong": choose([3, 4])}[kind]
-    values = [choose(options) for _ in range(count)]
-    return values if kind == "list" else tuple(values)
+    def shape(self):
+        choose = self.choose
+        batch = choose([1, 2, 2, 3, 3, 5, 0, None, None])
+        channels = choose([1, 2, 3, 4, 6])
+        size = (choose(range(1, 13)), choose(range(1, 13)))
+        if self.fault == "rank":
+            odd = [size, (), (2, channels, 0, 5), (2, 0, *size)]
+            # PyTorch's adaptive average to one value is a mean, and takes any rank.
+            return choose(odd[2:] if self.op == "adaptive_avg_pool2d" else [*odd, (2, 1, 2, *size)])
+        return (channels, *size) if batch is None else (batch, channels, *size)
 
+    def bad(self, *values):
+        return list(values) if self.fault == "range" else []
 
-def _pool(choose, padding):
-    case = {"kernel_size": _pair(choose, [1, 2, 2, 2, 3, 3, 3, 4, 5, 7, *_rarely(choose, [0, -1])])}
-    if choose([True, True, False]):
-        case["stride"] = choose(
-            [None, _pair(choose, [1, 1, 2, 2, 3, 4, *_rarely(choose, [0, -2])])]
-        )
-    if choose([True, False]):
-        case["padding"] = _pair(choose, padding + _rarely(choose, [-1, 3, 5]))
-    if choose([True, False]):
-        case["ceil_mode"] = True
-    return case
+    def pair(self, *options):
+        """An int, or a pair as tuple or list; one of another length or type as a fault."""
+        choose = self.choose
+        if self.fault == "odd" and choose([True, False]):
+            return choose([True, 2.0, "2", (2, 1.5), (2, None)])
+        kinds = [0, 0, 2, 2, 2]
+        if "adaptive" not in self.op:
+            kinds += [1]
+        count = choose(kinds + ([1, 3, 4] if self.fault == "count" else []))
+        if not count:
+            return choose(options)
+        values = [choose(options) for _ in range(count)]
+        return choose([tuple(values), tuple(values), values])
 
+    def pool(self):
+        choose = self.choose
+        case = {"kernel_size": self.pair(1, 2, 2, 2, 3, 3, 3, 4, 5, 7, *self.bad(0, -1))}
+        if choose([True, True, False]):
+            stride = self.pair(1, 1, 2, 2, 3, 4, *self.bad(0, -2))
+            case["stride"] = choose([None, (), stride, stride, stride])
+        if choose([True, False]):
+            case["padding"] = self.pair(0, 0, 1, 1, 2, *self.bad(-1, 3, 5))
+        if choose([True, False]):
+            case["ceil_mode"] = 1 if self.fault == "odd" else True
+        if self.op == "max_pool2d":
+            if choose([True, False, False]):
+                case["dilation"] = self.pair(1, 2, 2, 3, *self.bad(0))
+            case["return_indices"] = choose([True, False])
+            return case
+        if choose([True, False]):
+            case["count_include_pad"] = 0 if self.fault == "odd" else False
+        if choose([True, False, False]):
+            case["divisor_override"] = choose([1, 2, 3, 7, -2, *self.bad(0)])
+        return case
 
-def _rarely(choose, options):
-    return list(options) if choose(range(6)) == 0 else []
+    def adaptive(self):
+        case = {"output_size": self.pair(1, 1, 2, 3, 4, 5, 7, 11, 0, *self.bad(-1))}
+        if isinstance(case["output_size"], tuple) and self.choose([True, False, False]):
+            case["output_size"] = (None, *case["output_size"][1:])
+        if self.op == "adaptive_max_pool2d":
+            case["return_indices"] = self.choose([True, False])
+        return case
 
-
-def _max_pool(choose, case):
-    settings = _pool(choose, [0, 1, 1, 2])
-    if choose([True, False, False]):
-        settings["dilation"] = _pair(choose, [1, 2, 2, 3, *_rarely(choose, [0])])
-    settings["return_indices"] = choose([True, False])
-    return {"settings": settings}
-
-
-def _avg_pool(choose, case):
-    settings = _pool(choose, [0, 1, 1, 2])
-    if choose([True, False]):
-        settings["count_include_pad"] = False
-    if choose([True, False, False]):
-        settings["divisor_override"] = choose([1, 2, 3, 7, -2, *_rarely(choose, [0])])
-    return {"settings": settings}
-
-
-def _adaptive(choose, case):
-    size = _pair(choose, [1, 1, 2, 3, 4, 5, 7, 11, None, *_rarely(choose, [0, -1])])
-    return {"settings": {"output_size": size}}
-
-
-def _adaptive_max(choose, case):
-    settings = _adaptive(choose, case)["settings"]
-    return {"settings": {**settings, "return_indices": choose([True, False])}}
-
-
-def _conv(choose, case):
-    channels = case["shape"][-3] if len(case["shape"]) > 2 else 2
-    groups = choose([1, 1, 1, channels, *(g for g in (2, 3) if channels and channels % g == 0)])
-    groups = choose([groups] * 12 + [2, 0])
-    inside = channels // groups if groups else channels
-    outputs = max(groups, 1) * choose([1, 2, 3])
-    if choose(range(12)) == 0:
-        outputs, inside = outputs + 1, inside + choose([0, 1])
-    kernel = (choose([1, 2, 3, 3, 3, 4, 5]), choose([1, 2, 3, 3, 3, 4]))
-    settings = {}
-    if groups != 1:
-        settings["groups"] = groups
-    if choose([True, False]):
-        settings["stride"] = _pair(choose, [1, 2, 2, 3, *_rarely(choose, [0, -1])])
-    if choose([True, True, False]):
-        settings["padding"] = choose(
-            [_pair(choose, [0, 1, 1, 2, 3, *_rarely(choose, [-1])])] * 5
-            + ["same", "valid", *_rarely(choose, ["full"])]
-        )
-    if choose([True, False, False]):
-        settings["dilation"] = _pair(choose, [1, 2, 3, *_rarely(choose, [0])])
-    bias = choose([None, outputs, outputs, *_rarely(choose, [outputs + 1])])
-    return {"weight": (outputs, inside, *kernel), "bias": bias, "settings": settings}
-
-
-_SETTINGS = {
-    "max_pool2d": _max_pool,
-    "avg_pool2d": _avg_pool,
-    "conv2d": _conv,
-    "adaptive_avg_pool2d": _adaptive,
-    "adaptive_max_pool2d": _adaptive_max,
-}
+    def conv(self, channels, dtype):
+        choose = self.choose
+        groups = choose([1, 1, 1, channels, *(g for g in (2, 3) if channels % g == 0)]) or 1
+        inside, outputs = channels // groups, groups * choose([1, 2, 3])
+        if self.fault == "channels":
+            groups = choose([groups, groups + 1, 0, -1])
+            outputs, inside = outputs + choose([0, 1]), inside + choose([0, 1])
+        kernel = (choose([1, 2, 3, 3, 3, 4, 5]), choose([1, 2, 3, 3, 3, 4]))
+        settings = {} if groups == 1 else {"groups": groups}
+        if choose([True, False]):
+            settings["stride"] = self.pair(1, 2, 2, 3, *self.bad(0, -1))
+        if choose([True, True, False]):
+            numbers = self.pair(0, 1, 1, 2, 3, *self.bad(-1))
+            settings["padding"] = choose([numbers] * 5 + ["same", "valid", *self.bad("full")])
+        # PyTorch has no dilated convolution of integers.
+        if dtype.startswith("float") and choose([True, False, False]):
+            settings["dilation"] = self.pair(1, 2, 3, *self.bad(0))
+        bias = choose([None, outputs, outputs, *self.bad(outputs + 1)])
+        return {"weight": (outputs, inside, *kernel), "bias": bias, "settings": settings}
 
 
 def _values(rng, shape, dtype, ties):
@@ -147,10 +143,23 @@ def _run(side, case):
     x = leaves[0].expand(shape) if expanded else leaves[0]
     found = getattr(side.F, case["op"])(x, *leaves[1:], **case["settings"])
     outs = found if isinstance(found, tuple) else (found,)
-    if grads:
+    if grads and has_gradient(case, outs[0]):
         cotangent = rng.standard_normal(tuple(outs[0].shape)).astype(dtype)
         outs[0].backward(side.lib.from_numpy(cotangent))
-    return [numpy_of(out) for out in outs], [numpy_of(leaf.grad) for leaf in leaves if grads]
+    return [numpy_of(out) for out in outs], [
+        numpy_of(leaf.grad) for leaf in leaves if leaf.grad is not None
+    ]
+
+
+def has_gradient(case, out):
+    """Whether PyTorch's gradient means anything.
+
+    It refuses one of no output elements, and sends that of a maximum over padding alone to an
+    element outside the plane.
+    """
+    if "adaptive" in case["op"]:
+        return 0 not in out.shape[-2:]
+    return case["op"] != "max_pool2d" or not bool((out == -float("inf")).any())
 
 
 def check_case(case):

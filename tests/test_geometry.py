@@ -154,7 +154,7 @@ POOL_REFUSALS = [
     (dict(kernel_size=0), "kernel size should be greater than zero"),
     (dict(kernel_size=-1), "kernel size should be greater than zero"),
     (dict(kernel_size=(2, 0), stride=1), "kernel size should be greater than zero"),
-    (dict(kernel_size=4, stride=0), "stride should be greater than zero"),
+    (dict(kernel_size=4, stride=0), "stride should not be zero"),
     (dict(kernel_size=4, stride=(1, -1)), "stride should be greater than zero"),
     (dict(kernel_size=4, stride=(1, 2, 3)), "stride must either be a single int"),
     (dict(kernel_size=4, padding=-1), "pad must be non-negative, but got pad: -1"),

@@ -143,6 +143,15 @@ class Backend(
             return None
         return seen
 
+    def ghost(self, array: Array) -> Array:
+        """An array of the same shape with row-major strides over no memory, never to be read."""
+        strides, step = [], array.itemsize
+        for n in reversed(array.shape):
+            strides.append(step)
+            step *= max(n, 1)
+        stub = self.xp.empty(1, array.dtype)
+        return self.xp.lib.stride_tricks.as_strided(stub, array.shape, strides[::-1])
+
     def join(self, arrays: list[Array], axis: int) -> Array:
         """Arrays end to end along an axis, in conv layout where one of them is."""
         if arrays[0].ndim == 4 and any(

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from lucidlite.backends.base import Backend, Device
-from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
+from lucidlite.backends.numpy_kernels.layout import contiguous_image
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
 
 
@@ -53,6 +54,9 @@ class NumPyBackend(NumPyConv, NumPyPool, Backend):
             return array.reshape(shape, copy=False)
         except ValueError:
             return None
+
+    def to_conv_layout(self, array: Array) -> Array:
+        return nchw(contiguous_image(hwnc(array)))
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         return array  # type: ignore[no-any-return]

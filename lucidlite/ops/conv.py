@@ -64,6 +64,8 @@ def conv2d(
                 f"conv2d: input and {name} should have the same dtype, got input={input.dtype}, "
                 f"{name}={other.dtype}",
             )
+    if input.array.dtype.kind == "b":
+        raise error(NotImplementedError, "conv2d: not implemented for dtype=torch.bool")
     if len(x_shape) == 3:
         return squeeze(_conv2d(unsqueeze(input, 0), weight, bias, window, groups), 0)
     return _conv2d(input, weight, bias, window, groups)

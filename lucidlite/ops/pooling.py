@@ -10,6 +10,7 @@ from lucidlite.geometry import (
     Window,
     adaptive_output_size,
     adaptive_window,
+    flag,
     pool_divisor,
     pool_window,
 )
@@ -26,10 +27,12 @@ if TYPE_CHECKING:
     Gradients = tuple[Tensor | None, ...]
 
 
-def _image(op: str, input: Any) -> None:
-    check_tensor(op, "input", input)
-    if input.array.dtype.kind == "b":
-        raise error(RuntimeError, f"{op}: not implemented for 'Bool', got dtype={input.dtype}")
+def _check_dtype(op: str, input: Tensor, kinds: str) -> None:
+    """Refuse a dtype PyTorch has no kernel for: ``kinds`` are the letters of those it has."""
+    if input.array.dtype.kind not in kinds:
+        raise error(
+            NotImplementedError, f"{op}: not implemented for this dtype, got dtype={input.dtype}"
+        )
 
 
 def max_pool2d(
@@ -56,9 +59,10 @@ def max_pool2d(
 
     Semantics: torch.nn.functional.max_pool2d.
     """
-    _image("max_pool2d", input)
+    check_tensor("max_pool2d", "input", input)
     shape = input.array.shape
     window = pool_window("max_pool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
+    _check_dtype("max_pool2d", input, "fiu")
     x = unsqueeze(input, 0) if len(shape) == 3 else input
     keep = return_indices or True in needs_grad(x)
     out, offsets = x.backend.max_pool2d(x.array, window, keep)
@@ -131,13 +135,20 @@ def avg_pool2d(
 
     Semantics: torch.nn.functional.avg_pool2d.
     """
-    _image("avg_pool2d", input)
+    check_tensor("avg_pool2d", "input", input)
     shape = input.array.shape
+    if len(shape) < 3:
+        raise error(
+            IndexError,
+            f"avg_pool2d: Expected 3D or 4D (batch mode) tensor, got input of shape {shape}",
+        )
+    include_pad = flag("avg_pool2d", "count_include_pad", count_include_pad)
     window = pool_window("avg_pool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = pool_divisor("avg_pool2d", divisor_override)
+    _check_dtype("avg_pool2d", input, "f" if input.array.dtype.itemsize < 8 else "fi")
     if len(shape) == 3:
-        return squeeze(_avg_pool2d(unsqueeze(input, 0), window, count_include_pad, divisor), 0)
-    return _avg_pool2d(input, window, count_include_pad, divisor)
+        return squeeze(_avg_pool2d(unsqueeze(input, 0), window, include_pad, divisor), 0)
+    return _avg_pool2d(input, window, include_pad, divisor)
 
 
 def _avg_pool2d(input: Tensor, window: Window, include_pad: bool, divisor: int | None) -> Tensor:
@@ -175,11 +186,13 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
 
     Semantics: torch.nn.functional.adaptive_avg_pool2d.
     """
-    _image("adaptive_avg_pool2d", input)
+    check_tensor("adaptive_avg_pool2d", "input", input)
     shape = input.array.shape
     size = adaptive_output_size("adaptive_avg_pool2d", shape, output_size)
     if size == (1, 1):
         return mean(input, (-2, -1), keepdim=True)
+    if input.array.size and 0 not in size:
+        _check_dtype("adaptive_avg_pool2d", input, "f")
     x = unsqueeze(input, 0) if len(shape) == 3 else input
     window = adaptive_window((shape[-2], shape[-1]), size)
     if window is not None:
@@ -202,9 +215,16 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
 
     Semantics: torch.nn.functional.adaptive_max_pool2d.
     """
-    _image("adaptive_max_pool2d", input)
+    check_tensor("adaptive_max_pool2d", "input", input)
     shape = input.array.shape
     size = adaptive_output_size("adaptive_max_pool2d", shape, output_size)
+    if not shape[-3]:
+        raise error(
+            RuntimeError,
+            "adaptive_max_pool2d: Expected input to have non-zero size for non-batch dimensions, "
+            f"got input of shape {shape}",
+        )
+    _check_dtype("adaptive_max_pool2d", input, "f")
     x = unsqueeze(input, 0) if len(shape) == 3 else input
     out, found = x.backend.adaptive_max_pool2d(x.array, size)
     indices = wrap(found, x.backend)

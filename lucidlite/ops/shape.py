@@ -7,6 +7,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
+from lucidlite.grad_mode import no_grad
 from lucidlite.ops.common import (
     as_sizes,
     check_tensor,
@@ -60,39 +61,57 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     """
     check_tensor("view", "input", input)
     sizes = infer_size("view", as_sizes("view", shape), input.array.size)
-    out = input.backend.try_view(input.array, sizes)
-    if out is None and input._view is None:
-        # Our own memory order, not the user's doing: PyTorch would have row-major memory here.
-        if input.version_cell().shared:
-            return record(_row_major(input, sizes), view_vjp, (input,), (input.array.shape,))
-        input.array = input.backend.contiguous(input.array)
-        out = input.array.reshape(sizes)
-    if out is None:
+    out = _same_memory(input, sizes)
+    if out is not None:
+        result = record(out, view_vjp, (input,), (input.array.shape,))
+        return as_view(result, input, view, (sizes,))
+    if not _row_major_would_do(input, sizes):
         raise error(
             RuntimeError,
             "view: view size is not compatible with input tensor's size and stride (at least one "
             "dimension spans across two contiguous subspaces). Use .reshape(...) instead, "
             f"got shape={sizes}, input={tuple(input.array.shape)}",
         )
-    result = record(out, view_vjp, (input,), (input.array.shape,))
-    return as_view(result, input, view, (sizes,))
+    return _copied(input, sizes)
+
+
+def _same_memory(input: Tensor, sizes: Shape) -> Any:
+    """``input``'s memory in another shape, put into row-major order first where nobody else sees
+    it; None where that takes a copy."""
+    out = input.backend.try_view(input.array, sizes)
+    if out is None and input._view is None and not input.version_cell().shared:
+        input.array = input.backend.contiguous(input.array)
+        out = input.array.reshape(sizes)
+    return out
+
+
+def _row_major_would_do(input: Tensor, sizes: Shape) -> bool:
+    """Whether only our memory order is in the way: the user's own views, on a row-major base,
+    would leave a tensor that can be seen in shape ``sizes``."""
+    if input._view is None:
+        return True
+    base = input._view.base
+    with no_grad():
+        ghost = input._view.replay(wrap(base.backend.ghost(base.array), base.backend))
+    return base.backend.try_view(ghost.array, sizes) is not None
+
+
+def _copied(input: Tensor, sizes: Shape) -> Tensor:
+    out = input.backend.copy(input.array).reshape(sizes)
+    return record(out, view_vjp, (input,), (input.array.shape,), name="reshape_copy")
 
 
 def view_vjp(node: Node, grad: Tensor, shape: Shape) -> Tensor:
     return reshape(grad, shape)
 
 
-def _row_major(input: Tensor, sizes: Shape) -> Any:
-    return input.backend.copy(input.array).reshape(sizes)
-
-
 def reshape(input: Tensor, *shape: Any) -> Tensor:
     """Another shape: a view where strides allow it, else a copy. Semantics: torch.reshape."""
     check_tensor("reshape", "input", input)
     sizes = infer_size("reshape", as_sizes("reshape", shape), input.array.size)
-    out = input.backend.try_view(input.array, sizes)
+    out = _same_memory(input, sizes)
     if out is None:
-        return record(_row_major(input, sizes), view_vjp, (input,), (input.array.shape,))
+        return _copied(input, sizes)
     result = record(out, view_vjp, (input,), (input.array.shape,))
     return as_view(result, input, reshape, (sizes,))
 
@@ -112,8 +131,6 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     if start == end and shape:
         return input
     sizes = (*shape[:start], prod(shape[start : end + 1]), *shape[end + 1 :])
-    if input._view is None and input.backend.try_view(input.array, sizes) is None:
-        return view(input, sizes)
     return reshape(input, sizes)
 
 

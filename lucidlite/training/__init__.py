@@ -1,0 +1,8 @@
+"""Training of image classifiers: the loop, checkpoints, metrics, and pictures of a run."""
+
+from lucidlite.training.checkpoint import Checkpoint
+from lucidlite.training.metrics import EpochRow, Result, evaluate
+from lucidlite.training.signals import Stopped
+from lucidlite.training.trainer import Trainer
+
+__all__ = ["Checkpoint", "EpochRow", "Result", "Stopped", "Trainer", "evaluate"]
