@@ -53,6 +53,7 @@ from lucidlite.creation import (
     zeros,
     zeros_like,
 )
+from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import (
     double,
     dtype,
@@ -73,7 +74,6 @@ from lucidlite.dtypes import (
     short,
     uint8,
 )
-from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import float_ as float
 from lucidlite.dtypes import int_ as int
 from lucidlite.generator import Generator, default_generator

@@ -66,9 +66,7 @@ def backward(
 
 def _matched(op: str, outputs: list[Any], given: list[Any]) -> list[Any]:
     if len(outputs) != len(given):
-        raise error(
-            RuntimeError, f"{op}: got {len(outputs)} tensors and {len(given)} gradients"
-        )
+        raise error(RuntimeError, f"{op}: got {len(outputs)} tensors and {len(given)} gradients")
     return seeds(op, outputs, given)
 
 
@@ -131,7 +129,7 @@ def grad(
 
 
 class Context:
-    """What ``Function.forward`` leaves for ``backward``: ``ctx``. Any attribute may be set on it."""
+    """``ctx``: what ``Function.forward`` leaves for ``backward``. Any attribute may be set."""
 
     def __init__(self) -> None:
         self._node: Node | None = None
@@ -197,14 +195,18 @@ class Function:
     """
 
     @staticmethod
-    def forward(*args: Any, **kwargs: Any) -> Any:
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Any) -> None:
+        """Fill ``ctx`` after ``forward(*args)``, for a Function whose forward takes no ctx."""
+
+    @staticmethod
+    def forward(*args: Any, **kwargs: Any) -> Any:  # noqa: ARG004
         """Compute the outputs."""
         raise error(
             NotImplementedError, "Function: you must implement the forward function of a Function"
         )
 
     @staticmethod
-    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:  # noqa: ARG004
         """Push gradients of the outputs back to the inputs."""
         raise error(
             NotImplementedError, "Function: you must implement the backward function of a Function"
@@ -218,11 +220,11 @@ class Function:
         inputs = [args[i] for i in places]
         ctx.needs_input_grad = tuple(isinstance(a, Tensor) and a.requires_grad for a in args)
         with no_grad():
-            if "setup_context" in vars(cls) or hasattr(cls, "setup_context"):
+            if cls.setup_context is Function.setup_context:
+                returned = cls.forward(ctx, *args)
+            else:
                 returned = cls.forward(*args)
                 cls.setup_context(ctx, args, returned)
-            else:
-                returned = cls.forward(ctx, *args)
         single = not isinstance(returned, tuple)
         outs = (returned,) if single else returned
         results = cls._record(ctx, args, inputs, outs)
@@ -329,5 +331,3 @@ class detect_anomaly(set_detect_anomaly):
 
     def __init__(self, check_nan: bool = True) -> None:
         super().__init__(True, check_nan)
-
-

@@ -1,7 +1,7 @@
 """The engine: walks the tape from outputs to leaves and delivers gradients.
 
-Nodes are numbered as they are made, so a consumer is always younger than what it consumes: taking
-the youngest pending node is a topological order. The walk is a loop over a heap, whatever the depth.
+Nodes are numbered as they are made, so a consumer is always younger than what it consumes: to take
+the youngest pending node is a topological order. The walk is a loop over a heap, at any depth.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
+
 
 class Walk:
     """One run of the engine: gradients on their way (``inboxes``) and the nodes they wait at."""
@@ -80,7 +81,9 @@ class Walk:
             return
         wanted = node.needs_input_grad
         if self.needed is not None:
-            node.needs_input_grad = tuple([e is not None and e[0] in self.needed for e in node.edges])
+            node.needs_input_grad = tuple(
+                [e is not None and e[0] in self.needed for e in node.edges]
+            )
         try:
             results = call_vjp(node, grads) if True in node.needs_input_grad else ()
         finally:

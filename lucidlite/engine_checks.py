@@ -92,7 +92,8 @@ def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
             grad = wrap(tensor.backend.xp.ones_like(tensor.array), tensor.backend)
         elif not isinstance(grad, TensorBase):
             raise error(
-                TypeError, f"{op}: gradients can be either Tensors or None, got {type(grad).__name__}"
+                TypeError,
+                f"{op}: gradients can be either Tensors or None, got {type(grad).__name__}",
             )
         elif grad.array.shape != tensor.array.shape:
             raise error(

@@ -1,8 +1,8 @@
 """The tape: every recorded operation leaves a Node that knows how to push a gradient back.
 
-An op computes an array and calls ``record(array, vjp, inputs, ...)``. The Node it leaves points to
-the Nodes of its inputs (not to the tensors: an activation dies unless a vjp saved it) and is
-numbered; a consumer is always younger than what it consumes, which is all the engine needs.
+An op computes an array and calls ``record(array, vjp, inputs, ...)``. The Node it leaves has edges
+to its inputs' Nodes (not to the tensors: an activation dies unless a vjp saved it) and a number:
+a consumer is always younger than what it consumes, which is all the engine needs.
 """
 
 from __future__ import annotations
@@ -144,7 +144,7 @@ class Node:
         return sum(a.nbytes for a in (*arrays, *state) if hasattr(a, "nbytes"))
 
     def register_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(grad_inputs, grad_outputs)`` after this node's vjp; it may replace the first."""
+        """Call ``hook(grad_inputs, grad_outputs)`` after the vjp; it may replace the first."""
         return self.add_hook("post", hook)
 
     def register_prehook(self, hook: Callable[..., Any]) -> RemovableHandle:
@@ -246,7 +246,7 @@ def record(
 ) -> Tensor:
     """``array`` as a tensor, with a Node on the tape if an input requires grad.
 
-    ``vjp(node, grad, *args)`` is the op's reverse rule; ``args`` are ints, tuples and Windows, never
+    ``vjp(node, grad, *args)`` is the op's reverse rule; ``args`` are ints, tuples and Windows, no
     arrays. ``save`` are the tensors it reads as ``node.saved_tensors``, ``state`` what the kernel
     wants back, ``name`` a variant of the op that PyTorch prints another name for, ``backend`` the
     result's where it isn't the inputs'.
@@ -271,7 +271,7 @@ def record_many(
     name: str = "",
     differentiable: Sequence[bool] | None = None,
 ) -> tuple[Tensor, ...]:
-    """As ``record`` for an op with several outputs: one Node, whose vjp gets a tuple of gradients."""
+    """``record`` for an op with several outputs: one Node, whose vjp gets a tuple of gradients."""
     backend = next(t.backend for t in inputs if t is not None)
     outs = tuple([wrap(array, backend) for array in arrays])
     if grad_mode.enabled and any([t is not None and t.requires_grad for t in inputs]):

@@ -42,13 +42,16 @@ class Draw:
 
     def shape(self):
         choose = self.choose
-        batch = choose([1, 2, 2, 3, 3, 5, 0, None, None])
+        batch = choose([1, 2, 2, 3, 3, 5, None, None] + [0] * (self.fault != "dtype"))
         channels = choose([1, 2, 3, 4, 6])
         size = (choose(range(1, 13)), choose(range(1, 13)))
         if self.fault == "rank":
-            odd = [size, (), (2, channels, 0, 5), (2, 0, *size)]
-            # PyTorch's adaptive average to one value is a mean, and takes any rank.
-            return choose(odd[2:] if self.op == "adaptive_avg_pool2d" else [*odd, (2, 1, 2, *size)])
+            # PyTorch's adaptive average to one value is a mean and takes all of these; its
+            # convolution of no channels has no output channels either.
+            if self.op == "adaptive_avg_pool2d":
+                return (2, 0, *size)
+            empty = [] if self.op == "conv2d" else [(2, 0, *size)]
+            return choose([size, (), (2, 1, 2, *size), (2, channels, 0, 5), *empty])
         return (channels, *size) if batch is None else (batch, channels, *size)
 
     def bad(self, *values):
@@ -158,7 +161,7 @@ def has_gradient(case, out):
     element outside the plane.
     """
     if "adaptive" in case["op"]:
-        return 0 not in out.shape[-2:]
+        return 0 not in out.shape[-3:]
     return case["op"] != "max_pool2d" or not bool((out == -float("inf")).any())
 
 

@@ -44,19 +44,21 @@ class Device:
             type, _, number = type.partition(":")
             if number:
                 if index is not None or not number.isdecimal():
-                    raise error(RuntimeError, f"device: invalid device string, got '{type}:{number}'")
+                    raise error(
+                        RuntimeError, f"device: invalid device string, got '{type}:{number}'"
+                    )
                 index = int(number)
         else:
             raise error(TypeError, f"device: type must be a string or an index, got type={type!r}")
         if type not in ("cpu", "cuda"):
-            raise error(RuntimeError, f"device: expected one of cpu, cuda device type, got {type!r}")
+            raise error(
+                RuntimeError, f"device: expected one of cpu, cuda device type, got {type!r}"
+            )
         self.type = type
         self.index = index
 
     def __eq__(self, other: object) -> bool:
-        return (
-            isinstance(other, Device) and self.type == other.type and self.index == other.index
-        )
+        return isinstance(other, Device) and self.type == other.type and self.index == other.index
 
     def __hash__(self) -> int:
         return hash((self.type, self.index))

@@ -14,7 +14,6 @@ from lucidlite.backends.numpy_kernels.conv import NumPyConv
 from lucidlite.backends.numpy_kernels.layout import contiguous_image
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
 
-
 # NumPy 2.1 made "only without a copy" an argument of reshape.
 _RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
 

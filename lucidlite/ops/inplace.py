@@ -175,6 +175,7 @@ def view_scatter_vjp(node: Node, grad: Tensor, steps: Steps) -> tuple[Tensor | N
 def copy_(target: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite with ``source``, broadcast and converted. Semantics: torch.Tensor.copy_."""
     check_tensor("copy_", "source", source)
+    del non_blocking  # a copy here is complete when the call returns
 
     def compute(old: Tensor) -> Tensor:
         src = to_dtype(source, old.array.dtype)
@@ -211,7 +212,9 @@ def fill_(target: Tensor, value: Any) -> Tensor:
                     f"got shape={tuple(source.array.shape)}",
                 )
             return record(
-                old.backend.xp.broadcast_to(to_dtype(source, old.array.dtype).array, old.array.shape),
+                old.backend.xp.broadcast_to(
+                    to_dtype(source, old.array.dtype).array, old.array.shape
+                ),
                 copy_vjp,
                 (old, source),
             )

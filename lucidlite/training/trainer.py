@@ -29,6 +29,7 @@ from lucidlite.training.signals import Stopped, StopSignals
 from lucidlite.utils.data import DataLoader
 
 LAST, BEST, METRICS = "last.npz", "best.npz", "metrics.csv"
+_CHECK_EVERY = 50  # batches between looks at the loss, which may wait for the device
 
 
 class _StopNow(Exception):
@@ -61,7 +62,7 @@ class Trainer:
         self,
         model: Module,
         train_loader: DataLoader,
-        test_loader: Iterable[Any],
+        test_loader: DataLoader,
         optimizer: Optimizer,
         *,
         scheduler: LRScheduler | None = None,
@@ -89,6 +90,7 @@ class Trainer:
         self._running = RunningResult()
         self._watch = Stopwatch()
         self._trained = False
+        self._rate = 0.0
         self._checkpoint = Checkpoint(model, optimizer, scheduler, train_loader)
 
     @property
@@ -148,7 +150,7 @@ class Trainer:
     def _train(self, signals: StopSignals) -> None:
         running, watch = self._running, self._watch
         self.model.train()
-        saved_at = watch.seconds
+        saved_at, steps = watch.seconds, 0
         batches = iter(self.train_loader)
         self.progress.start(self._label("train"), _images(self.train_loader), running.count)
         watch.start()
@@ -167,16 +169,13 @@ class Trainer:
                 self.progress.update(running)
                 if signals.received is not None:
                     raise self._stopped(signals)
+                steps += 1
+                if not steps % _CHECK_EVERY:
+                    self._check_finite()
                 if watch.seconds - saved_at > self.save_every:
                     self._save()
                     saved_at = watch.seconds
-            if not math.isfinite(running.result().loss):
-                raise error(
-                    FloatingPointError,
-                    f"Trainer: the loss must stay finite, got {running.result().loss} in epoch "
-                    f"{len(self.history) + 1}; a lower learning rate usually helps",
-                )
-            self.model_is_busy = False
+            self._check_finite()
         finally:
             watch.stop()
             self.progress.end()
@@ -196,6 +195,15 @@ class Trainer:
         finally:
             self.progress.end()
 
+    def _check_finite(self) -> None:
+        loss = self._running.result().loss
+        if not math.isfinite(loss):
+            raise error(
+                FloatingPointError,
+                f"Trainer: the loss must stay finite, got {loss} in epoch {len(self.history) + 1}; "
+                "a lower learning rate usually helps",
+            )
+
     def _label(self, what: str) -> str:
         return f"epoch {len(self.history) + 1}/{self.epochs} {what}"
 
@@ -212,7 +220,7 @@ class Trainer:
             running=self._running.state_dict(),
             seconds=self._watch.seconds,
             trained=self._trained,
-            rate=getattr(self, "_rate", 0.0),
+            rate=self._rate,
         )
 
     def _restore(self) -> None:
@@ -234,16 +242,13 @@ class Trainer:
     def _stopped(self, signals: StopSignals, saved: bool = False) -> Stopped:
         if not saved:
             self._save()
-        done = self.train_loader.state_dict()["position"] 
+        batches = len(self.train_loader)
+        batch = batches if self._trained else self.train_loader.state_dict()["position"]
         path = None if self.path is None else str(self.path)
-        return Stopped(signals.received or 0, len(self.history) + 1, done, len(self.train_loader), path)
+        return Stopped(signals.received or 0, len(self.history) + 1, batch, batches, path)
 
 
-def _images(loader: Any) -> int:
+def _images(loader: DataLoader) -> int:
     """How many images one pass has."""
-    sampler = getattr(loader, "sampler", None)
-    batches = len(loader)
-    size = getattr(loader, "batch_size", None) or 1
-    if sampler is None or not hasattr(sampler, "__len__"):
-        return batches * size
-    return batches * size if loader.drop_last else len(sampler)
+    size = loader.batch_size or 1
+    return min(len(loader) * size, len(loader.dataset))

@@ -30,7 +30,7 @@ class ConvKernels:
         del keep  # im2col's matrix is large and quickly rebuilt: nothing is kept
         n, outputs = x.shape[0], window.output_size(x.shape[2:])
         columns = self._columns(x, window, groups)
-        weight = w.reshape(groups, w.shape[0] // groups, -1)
+        weight = w.reshape(groups, w.shape[0] // groups, w.shape[1] * window.taps)
         y = self.xp.matmul(columns, weight.transpose(0, 2, 1))
         y = y.transpose(1, 0, 2).reshape(*outputs, n, w.shape[0])
         if bias is not None:
@@ -45,7 +45,7 @@ class ConvKernels:
         xp = self.xp
         n, c, *size = x_shape
         outputs = g.shape[2:]
-        weight = w.reshape(groups, w.shape[0] // groups, -1)
+        weight = w.reshape(groups, w.shape[0] // groups, w.shape[1] * window.taps)
         columns = xp.matmul(self._rows(g, groups), weight).transpose(1, 0, 2)
         columns = columns.reshape(*outputs, n, c, window.taps)
         (top, bottom), (left, right) = window.padding

@@ -36,7 +36,9 @@ class NumPyConv(ConvKernels):
         y = np.empty((*window.output_size(x.shape[2:]), n, k), x.dtype)
         if not y.size:
             return nchw(y), None
-        if _is_depthwise(w.shape, groups):
+        if not w.size:  # no channels: only the bias is left
+            y[...] = 0
+        elif _is_depthwise(w.shape, groups):
             depthwise(padded_image(hwnc(x), window), w, window, y)
         else:
             columns = _Columns(x, window, groups)
@@ -103,7 +105,7 @@ def _gradients(
 ) -> tuple[Array | None, Array | None]:
     """(dx, dw): dw where ``x`` is given, dx where ``w`` is."""
     grad = contiguous_image(hwnc(g))
-    if not grad.size:
+    if not grad.size or 0 in w_shape:
         return (
             None if w is None else nchw(np.zeros((*x_shape[2:], *x_shape[:2]), g.dtype)),
             None if x is None else np.zeros(w_shape, g.dtype),
