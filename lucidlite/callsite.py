@@ -100,9 +100,9 @@ def module_path(stack: ModuleStack) -> str:
     return f"{path}: {type(modules[-1]).__name__}" if len(modules) > 1 else path
 
 
-def describe(site: Site | None, stack: ModuleStack = None) -> str:
+def describe(site: Site | None, stack: ModuleStack = None, label: str = "at") -> str:
     """The lines an error adds: the user's place, and the module where there is one."""
-    text = f"\n  at {site}" if site is not None else ""
+    text = f"\n  {label} {site}" if site is not None else ""
     path = module_path(stack)
     return f"{text}\n  in module {path}" if path else text
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.callsite import describe
 from lucidlite.engine_checks import anomaly, check_count, check_finite, check_shape, hooked
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import to_dtype
@@ -112,10 +111,10 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
         if anomaly.enabled:
             check_finite(node, results)
     except Exception as problem:
-        place = describe(node.site, node.modules)
-        if problem.args and isinstance(problem.args[0], str) and place not in problem.args[0]:
-            text = f"{problem.args[0]}\n  while computing the gradient of {node.name}, recorded"
-            problem.args = (text + place, *problem.args[1:])
+        told = problem.args and isinstance(problem.args[0], str)
+        if told and node.place not in problem.args[0]:
+            text = f"{problem.args[0]}\n  in the gradient of {node.name}{node.place}"
+            problem.args = (text, *problem.args[1:])
         raise
     return results  # type: ignore[no-any-return]
 

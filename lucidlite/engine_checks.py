@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.callsite import describe, error
+from lucidlite.callsite import error
 from lucidlite.ops.common import to_dtype
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
@@ -52,7 +52,7 @@ def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, 
             RuntimeError,
             f"backward: function {node.name} returned an invalid gradient at index {index}, "
             f"got {list(got)} but expected shape compatible with {list(shape)}"
-            f"{describe(node.site, node.modules)}",
+            f"{node.place}",
         )
 
 

@@ -15,7 +15,10 @@ PRINTED: dict[str, str] = {
     "pow_scalar": "PowBackward0",  # tensor ** number
     "rpow": "PowBackward2",  # number ** tensor
     "square": "PowBackward0",
-    "rsub": "RsubBackward1",
+    "rsub": "RsubBackward1",  # number - tensor
+    "div_mode": "DivBackward2",  # with rounding_mode
+    "not_implemented": "NotImplemented",  # what PyTorch has no derivative for
+    "round_decimals": "RoundBackward1",
     "clamp": "ClampBackward1",
     "clip": "ClampBackward1",
     "clamp_tensor": "ClampBackward0",  # bounds that are tensors

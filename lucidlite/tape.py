@@ -79,6 +79,11 @@ class Node:
         return type(self).__name__
 
     @property
+    def place(self) -> str:
+        """The lines that say where the user recorded this node."""
+        return describe(self.site, self.modules, "recorded at")
+
+    @property
     def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
         """(Node, output number) of each input, as PyTorch names the edges."""
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
@@ -102,7 +107,7 @@ class Node:
                 "saved tensors after they have already been freed). Saved intermediate values of "
                 "the graph are freed when you call .backward() or autograd.grad(). Specify "
                 "retain_graph=True if you need to backward through the graph a second time, "
-                f"got node={self.name}{describe(self.site, self.modules)}",
+                f"got node={self.name}{self.place}",
             )
 
     def _unpack(self, held: Any, version: int) -> Tensor:
@@ -114,7 +119,7 @@ class Node:
                 "backward: one of the variables needed for gradient computation has been modified "
                 f"by an inplace operation: {self.name} saved a tensor of shape "
                 f"{tuple(held.array.shape)}, got version={now}, expected version={version}"
-                f"{describe(self.site, self.modules)}",
+                f"{self.place}",
             )
         if not output:
             return held  # type: ignore[no-any-return]
@@ -237,7 +242,7 @@ def needs_grad(*inputs: TensorBase | None) -> tuple[bool, ...]:
 def record(
     array: Array,
     vjp: Vjp,
-    inputs: Sequence[TensorBase | None],
+    inputs: Sequence[Any],
     args: tuple[Any, ...] = (),
     save: Sequence[TensorBase | Out | None] = (),
     state: Any = None,
@@ -246,15 +251,13 @@ def record(
 ) -> Tensor:
     """``array`` as a tensor, with a Node on the tape if an input requires grad.
 
-    ``vjp(node, grad, *args)`` is the op's reverse rule; ``args`` are ints, tuples and Windows, no
-    arrays. ``save`` are the tensors it reads as ``node.saved_tensors``, ``state`` what the kernel
-    wants back, ``name`` a variant of the op that PyTorch prints another name for, ``backend`` the
-    result's where it isn't the inputs'.
+    ``inputs`` are tensors, all but the first may be None. ``vjp(node, grad, *args)`` is the reverse
+    rule; ``args`` are ints, tuples and Windows, no arrays. ``save`` are the tensors it reads as
+    ``node.saved_tensors``, ``state`` what the kernel wants back, ``name`` a variant of the op that
+    PyTorch prints another name for, ``backend`` the result's where it isn't the inputs'.
     """
-    if backend is None:
-        backend = next(t.backend for t in inputs if t is not None)
-    out = wrap(array, backend)
-    if grad_mode.enabled and any([t is not None and t.requires_grad for t in inputs]):
+    out = wrap(array, inputs[0].backend if backend is None else backend)
+    if grad_mode.enabled and _wanted(inputs):
         node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         out._node, out._requires_grad = node, True
         node.keep((out,), save, state)
@@ -264,7 +267,7 @@ def record(
 def record_many(
     arrays: Sequence[Array],
     vjp: Vjp,
-    inputs: Sequence[TensorBase | None],
+    inputs: Sequence[Any],
     args: tuple[Any, ...] = (),
     save: Sequence[TensorBase | Out | None] = (),
     state: Any = None,
@@ -272,9 +275,8 @@ def record_many(
     differentiable: Sequence[bool] | None = None,
 ) -> tuple[Tensor, ...]:
     """``record`` for an op with several outputs: one Node, whose vjp gets a tuple of gradients."""
-    backend = next(t.backend for t in inputs if t is not None)
-    outs = tuple([wrap(array, backend) for array in arrays])
-    if grad_mode.enabled and any([t is not None and t.requires_grad for t in inputs]):
+    outs = tuple([wrap(array, inputs[0].backend) for array in arrays])
+    if grad_mode.enabled and _wanted(inputs):
         node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         node.many = True
         for nr, out in enumerate(outs):
@@ -282,6 +284,13 @@ def record_many(
                 out._node, out._output_nr, out._requires_grad = node, nr, True
         node.keep(outs, save, state)
     return outs
+
+
+def _wanted(inputs: Sequence[Any]) -> bool:
+    for t in inputs:
+        if t is not None and (t._requires_grad if t._view is None else t.requires_grad):
+            return True
+    return False
 
 
 def _edges(inputs: Sequence[TensorBase | None]) -> tuple[Edge | None, ...]:

@@ -16,7 +16,7 @@ FAULTS = ("rank", "odd", "count", "range", "channels", "dtype")
 
 
 def draw_case(choose, op):
-    """A call as a dict; ``choose(options)`` picks one of a sequence. One call in six has a fault."""
+    """A call as a dict; ``choose(options)`` picks one of a sequence. One in six has a fault."""
     draw = Draw(choose, op, choose(FAULTS) if choose(range(6)) == 0 else "")
     shape = draw.shape()
     case = {
@@ -42,7 +42,7 @@ class Draw:
 
     def shape(self):
         choose = self.choose
-        batch = choose([1, 2, 2, 3, 3, 5, None, None] + [0] * (self.fault != "dtype"))
+        batch = choose([1, 2, 2, 3, 3, 5, None, None] + [0] * (not self.fault))
         channels = choose([1, 2, 3, 4, 6])
         size = (choose(range(1, 13)), choose(range(1, 13)))
         if self.fault == "rank":

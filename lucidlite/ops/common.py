@@ -12,6 +12,8 @@ from lucidlite.backends import cpu
 from lucidlite.callsite import error
 from lucidlite.dtypes import (
     dtype,
+    float16,
+    float32,
     from_numpy_dtype,
     get_default_dtype,
     of_scalar,
@@ -43,8 +45,14 @@ def to_copy_vjp(node: Any, grad: Tensor) -> Tensor:
 
 
 def zero_vjp(node: Node, grad: Tensor) -> tuple[Tensor, ...]:
-    """The reverse rule of what is constant almost everywhere."""
-    return tuple(grad * 0 for _ in node.edges)
+    """The reverse rule of what is constant almost everywhere: 0, whatever the gradient."""
+    zero = wrap(grad.backend.xp.zeros_like(grad.array), grad.backend)
+    return (zero,) * len(node.edges)
+
+
+def no_derivative_vjp(node: Node, grad: Tensor, op: str) -> None:
+    """The reverse rule of what PyTorch has no derivative for."""
+    raise error(RuntimeError, f"{op}: derivative for {op} is not implemented")
 
 
 def as_tensor_operand(op: str, value: Any, like: TensorBase) -> TensorBase:
@@ -79,8 +87,14 @@ def result_type(*values: Any) -> dtype:
     return result_type_of([rank(value) for value in values])
 
 
-def operands(op: str, x: Any, y: Any, floating: bool = False) -> tuple[Tensor, Tensor]:
-    """Two operands as tensors of one dtype on one device; ``floating`` lifts integers to float."""
+def operands(
+    op: str, x: Any, y: Any, floating: bool = False, wide: bool = False
+) -> tuple[Tensor, Tensor]:
+    """Two operands as tensors of one dtype on one device; ``floating`` lifts integers to float.
+
+    With ``wide``, a number or 0-dim tensor that meets float16 stays float32: arithmetic is then
+    done in float32 and rounded once.
+    """
     if isinstance(x, TensorBase) and isinstance(y, TensorBase):
         if x.backend is not y.backend:
             x, y = same_device(op, x, y)
@@ -88,34 +102,78 @@ def operands(op: str, x: Any, y: Any, floating: bool = False) -> tuple[Tensor, T
         if kind == y.array.dtype and (not floating or kind.kind == "f"):
             return x, y  # type: ignore[return-value]
     elif isinstance(x, TensorBase) and isinstance(y, SCALARS):
-        return _with_scalar(x, y, floating)
+        return _with_scalar(op, x, y, floating, wide)
     elif isinstance(y, TensorBase) and isinstance(x, SCALARS):
-        other, scalar = _with_scalar(y, x, floating)
+        other, scalar = _with_scalar(op, y, x, floating, wide)
         return scalar, other
     elif isinstance(x, TensorBase):
         y = as_tensor_operand(op, y, x)
     elif isinstance(y, TensorBase):
         x = as_tensor_operand(op, x, y)
+    elif isinstance(x, SCALARS) and isinstance(y, SCALARS):
+        x, y = (wrap(cpu.asarray(v, of_scalar(v).numpy), cpu) for v in (x, y))
     else:
         raise error(TypeError, f"{op}: expected a Tensor, got {type(x).__name__}")
     kind = result_type(x, y)
     if floating and not kind.is_floating_point:
         kind = get_default_dtype()
+    if wide and kind is float16:
+        return _half(x), _half(y)
     return to_dtype(x, kind.numpy), to_dtype(y, kind.numpy)
 
 
-def _with_scalar(x: TensorBase, y: Any, floating: bool) -> tuple[Tensor, Tensor]:
+def _half(x: TensorBase) -> Tensor:
+    wide = not x.array.ndim and x.array.dtype.kind == "f" and x.array.dtype != np.float16
+    return to_dtype(x, float32.numpy if wide else float16.numpy)
+
+
+def _with_scalar(
+    op: str, x: TensorBase, y: Any, floating: bool, wide: bool
+) -> tuple[Tensor, Tensor]:
     kind = x.array.dtype
     if kind.kind != "f":
         promoted = result_type(x, y)
         if floating and not promoted.is_floating_point:
             promoted = get_default_dtype()
         kind = promoted.numpy
+    backend = x.backend
+    if kind.kind == "f":
+        x = to_dtype(x, kind)
+        kind = float32.numpy if wide and kind == np.float16 else kind
+        fits = -6e4 < y < 6e4  # in every float dtype
+        array = backend.asarray(y, kind) if fits else backend.call("asarray", y, kind)
+        return x, wrap(array, backend)  # type: ignore[return-value]
     try:
-        array = x.backend.asarray(y, kind)
-    except OverflowError:  # PyTorch wraps integers that don't fit
-        array = x.backend.asarray(np.asarray(y).astype(kind))
-    return to_dtype(x, kind), wrap(array, x.backend)
+        array = backend.asarray(y, kind)
+    except OverflowError:
+        array = backend.asarray(_wrapped(op, y, kind))
+    return to_dtype(x, kind), wrap(array, backend)
+
+
+def _wrapped(op: str, value: int, kind: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    """A number too big for an integer dtype: its low bits, as in PyTorch."""
+    if not -(2**63) <= value < 2**64:
+        raise error(OverflowError, f"{op}: int too big to convert, got {value}")
+    return np.asarray(value).astype(kind)
+
+
+def number_array(op: str, value: Any, like: TensorBase) -> Any:
+    """A number as a 0-dim array of ``like``'s dtype; RuntimeError where it doesn't fit.
+
+    A negative number wraps in an unsigned dtype, as in PyTorch.
+    """
+    kind = like.array.dtype
+    if kind.kind in "iu":
+        info = np.iinfo(kind)
+        low = info.min if kind.kind == "i" else -info.max
+        if not low <= value <= info.max:  # NaN and inf too
+            raise error(
+                RuntimeError,
+                f"{op}: value cannot be converted to type {like.dtype} without overflow, "
+                f"got value={value}",
+            )
+        value = int(value) & info.max if value < 0 and kind.kind == "u" else int(value)
+    return like.backend.asarray(value, kind)
 
 
 def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, TensorBase]:
@@ -147,6 +205,14 @@ def check_tensor(op: str, name: str, value: Any) -> None:
     if not isinstance(value, TensorBase):
         raise error(
             TypeError, f"{op}: argument '{name}' must be Tensor, got {type(value).__name__}"
+        )
+
+
+def check_dtype(op: str, input: TensorBase, kinds: str) -> None:
+    """Refuse a dtype PyTorch has no kernel for: ``kinds`` are the letters of those it has."""
+    if input.array.dtype.kind not in kinds:
+        raise error(
+            NotImplementedError, f"{op}: not implemented for this dtype, got dtype={input.dtype}"
         )
 
 

@@ -6,8 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 from lucidlite.callsite import error
-from lucidlite.ops.common import check_tensor, floating, zero_vjp
-from lucidlite.tape import OUT, record, wrap
+from lucidlite.ops.common import check_dtype, check_tensor, floating, zero_vjp
+from lucidlite.tape import OUT, record
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -31,13 +31,16 @@ def neg_vjp(node: Node, grad: Tensor) -> Tensor:
 
 
 def positive(input: Tensor) -> Tensor:
-    """``+input``: the tensor itself."""
+    """``+input``: the tensor itself. Semantics: torch.positive."""
+    if input.array.dtype.kind == "b":
+        raise error(RuntimeError, "positive: the `+` operator, on a bool tensor is not supported")
     return input
 
 
 def abs(input: Tensor) -> Tensor:
     """The absolute value; its gradient at 0 is 0. Semantics: torch.abs."""
     check_tensor("abs", "input", input)
+    check_dtype("abs", input, "fiu")
     return record(input.backend.map("absolute", input.array), abs_vjp, (input,), save=(input,))
 
 
@@ -49,9 +52,13 @@ def abs_vjp(node: Node, grad: Tensor) -> Tensor:
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1. Semantics: torch.sign."""
     check_tensor("sign", "input", input)
-    if input.array.dtype.kind == "b":
+    kind = input.array.dtype.kind
+    if kind == "b":
         return clone(input)
-    return record(input.backend.map("sign", input.array), zero_vjp, (input,))
+    out = input.backend.map("sign", input.array)
+    if kind == "f":  # PyTorch's sign of NaN is 0
+        out = input.backend.nan_to_zero(out)
+    return record(out, zero_vjp, (input,), name="sign")
 
 
 def reciprocal(input: Tensor) -> Tensor:
@@ -90,42 +97,46 @@ def rsqrt_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def floor(input: Tensor) -> Tensor:
     """The largest integer below. Semantics: torch.floor."""
-    return _rounded("floor", input)
+    return _rounded("floor", "floor", input)
 
 
 def ceil(input: Tensor) -> Tensor:
     """The smallest integer above. Semantics: torch.ceil."""
-    return _rounded("ceil", input)
+    return _rounded("ceil", "ceil", input)
 
 
 def trunc(input: Tensor) -> Tensor:
     """The integer part. Semantics: torch.trunc."""
-    return _rounded("trunc", input)
+    return _rounded("trunc", "trunc", input)
 
 
-def round(input: Tensor, *, decimals: int = 0) -> Tensor:
+def round(input: Tensor, *, decimals: int | None = None) -> Tensor:
     """The nearest integer (half to even), or multiple of ``10 ** -decimals``.
 
     Semantics: torch.round.
     """
-    if decimals == 0:
-        return _rounded("rint", input)
-    scale = 10.0**decimals
-    scaled = input.backend.map("rint", (input * scale).array)
-    return record((wrap(scaled, input.backend) / scale).array, zero_vjp, (input,))
+    if decimals is None:
+        return _rounded("round", "rint", input)
+    check_tensor("round", "input", input)
+    check_dtype("round", input, "f")
+    out = input.backend.round_decimals(input.array, decimals)
+    return record(out, zero_vjp, (input,), name="round_decimals")
 
 
-def _rounded(function: str, input: Tensor) -> Tensor:
-    check_tensor(function, "input", input)
+def _rounded(op: str, function: str, input: Tensor) -> Tensor:
+    check_tensor(op, "input", input)
     if input.array.dtype.kind != "f":
+        check_dtype(op, input, "iu")
         return clone(input)
-    return record(input.backend.map(function, input.array), zero_vjp, (input,))
+    return record(input.backend.map(function, input.array), zero_vjp, (input,), name=op)
 
 
 def clone(input: Tensor) -> Tensor:
     """A copy with memory of its own, in the same memory order. Semantics: torch.clone."""
     check_tensor("clone", "input", input)
-    return record(input.array.copy(order="K"), clone_vjp, (input,))
+    array = input.array
+    order = "C" if 0 in array.strides else "K"  # an expanded tensor has no memory order to keep
+    return record(array.copy(order=order), clone_vjp, (input,))
 
 
 def clone_vjp(node: Node, grad: Tensor) -> Tensor:
@@ -156,7 +167,7 @@ def expm1_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def _log(name: str, input: Tensor, scale: float) -> Tensor:
     x = floating(name, input)
-    return record(x.backend.map(name, x.array), log_vjp, (x,), (scale,), save=(x,))
+    return record(x.backend.map(name, x.array), log_vjp, (x,), (scale,), save=(x,), name=name)
 
 
 def log(input: Tensor) -> Tensor:

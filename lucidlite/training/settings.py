@@ -1,38 +1,36 @@
-"""What a run was started with: run.json, and the model, data and optimizer made from it."""
+"""What a run was started with, as run.json in its folder holds it."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
-import inspect
 import json
 import os
 import platform
-import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from lucidlite import models
-from lucidlite.backends import Device
 from lucidlite.callsite import error
 from lucidlite.files import atomic_write
-from lucidlite.generator import Generator
-from lucidlite.nn.conv import Conv2d
-from lucidlite.nn.module import Module
-from lucidlite.optim import SGD, Adam, AdamW, Optimizer
-from lucidlite.training.sources import Shape, Source, find_source, statistics, transform_for
-from lucidlite.utils.data import DataLoader
+from lucidlite.training.sources import Shape
 
 RUN = "run.json"
-MODELS = {"cnn-with-gap": models.CNNWithGAP, "lenet": models.LeNet, "resnet8": models.ResNet8}
-PEAKS = {"adam": 5e-3, "adamw": 5e-3, "sgd": 0.1}
 
 
 @dataclasses.dataclass
 class Settings:
-    """The settings of a run, as run.json holds them."""
+    """The settings of a run. Evaluation, prediction and resuming take theirs from here.
+
+    ``input`` is (channels, height, width) of what the model is shown, ``mean`` and ``std`` its
+    normalization, ``lr`` the peak of the one-cycle schedule.
+
+    >>> import lucidlite
+    >>> from lucidlite.training.settings import Settings
+    >>> Settings.load("no-such-folder")
+    Traceback (most recent call last):
+        ...
+    FileNotFoundError: no-such-folder holds no run: there is no run.json in it
+    """
 
     data: str
     model: str
@@ -62,10 +60,10 @@ class Settings:
         if not path.is_file():
             raise error(FileNotFoundError, f"{folder} holds no run: there is no {RUN} in it")
         try:
-            content = json.loads(path.read_text())
-            names = [field.name for field in dataclasses.fields(cls)]
-            settings = cls(**{name: content[name] for name in names})
+            content = json.loads(path.read_text(encoding="utf-8"))
+            settings = cls(**{field.name: content[field.name] for field in dataclasses.fields(cls)})
+            channels, height, width = settings.input
         except (ValueError, KeyError, TypeError) as problem:
-            raise error(ValueError, f"{path} is damaged: {problem}") from None
-        settings.input = (settings.input[0], settings.input[1], settings.input[2])
+            raise error(ValueError, f"{path} is damaged: {problem!r}") from None
+        settings.input = (channels, height, width)
         return settings

@@ -1,0 +1,51 @@
+"""What a model says about images: class probabilities, and the images as they were."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lucidlite.grad_mode import no_grad
+from lucidlite.nn.functional import softmax
+from lucidlite.nn.module import Module
+from lucidlite.tensor import Tensor
+
+
+class Predictions(NamedTuple):
+    """Images (N, C, H, W) as the model saw them, probabilities (N, classes), targets (N,)."""
+
+    images: NDArray[np.float32]
+    probabilities: NDArray[np.float32]
+    targets: NDArray[np.int64]
+
+
+def probabilities(model: Module, images: Tensor) -> NDArray[np.float32]:
+    """Class probabilities (N, classes) of a batch, in evaluation mode, on the host."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with no_grad():
+            result: NDArray[np.float32] = softmax(model(images), 1).cpu().numpy()
+    finally:
+        for module, training in modes:
+            module.training = training
+    return result
+
+
+def predict_all(model: Module, loader: Iterable[Any], device: Any = "cpu") -> Predictions:
+    """The model's predictions for everything a loader of (images, class numbers) has."""
+    shown, said, true = [], [], []
+    for images, targets in loader:
+        shown.append(images.cpu().numpy())
+        said.append(probabilities(model, images.to(device)))
+        true.append(targets.cpu().numpy())
+    return Predictions(np.concatenate(shown), np.concatenate(said), np.concatenate(true))
+
+
+def denormalized(images: NDArray[Any], mean: list[float], std: list[float]) -> NDArray[Any]:
+    """Undo Normalize on a batch (N, C, H, W): pixels from 0 to 1 again."""
+    shape = (1, -1, 1, 1)
+    return images * np.reshape(std, shape) + np.reshape(mean, shape)
