@@ -17,7 +17,8 @@ from lucidlite.callsite import describe, error, module_stack, user_site
 from lucidlite.grad_mode import grad_mode
 from lucidlite.hooks import NodeHooks, RemovableHandle
 from lucidlite.names import node_name
-from lucidlite.tensor_base import TensorBase, Version, View
+from lucidlite.tensor_base import TensorBase
+from lucidlite.view import Version, View
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array

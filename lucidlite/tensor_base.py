@@ -4,42 +4,18 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from lucidlite.backends import Backend, Device
 from lucidlite.callsite import error
 from lucidlite.dtypes import dtype, from_numpy_dtype
 from lucidlite.grad_mode import enable_grad, grad_mode
 from lucidlite.size import Size
+from lucidlite.view import Version, View
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array
     from lucidlite.tape import AccumulateGrad, Node
-
-
-class Version:
-    """Counts writes to a piece of memory; every tensor that sees the memory holds the same cell."""
-
-    __slots__ = ("shared", "value")
-
-    def __init__(self) -> None:
-        self.value = 0
-        self.shared = False  # another tensor or the user's NumPy array sees the same memory
-
-
-class View(NamedTuple):
-    """How a view was made: ``base`` then each (op, args) of ``steps``, at ``version``."""
-
-    base: TensorBase
-    steps: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
-    version: int
-    refusal: str  # why writing in place through this view is refused, '' where it isn't
-
-    def replay(self, base: Any) -> Any:
-        """The view's ops applied to another tensor of the base's shape."""
-        for op, args in self.steps:
-            base = op(base, *args)
-        return base
 
 
 class TensorBase:

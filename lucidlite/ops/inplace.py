@@ -16,7 +16,7 @@ from lucidlite.grad_mode import grad_mode, no_grad
 from lucidlite.ops.common import as_tensor_operand, check_tensor, same_device, to_dtype, zero_vjp
 from lucidlite.ops.indexing import getitem, index_put, masked_fill, normalize
 from lucidlite.tape import SavedOutput, record, wrap
-from lucidlite.tensor_base import View
+from lucidlite.view import View
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
