@@ -23,6 +23,7 @@ $(PY):
 
 $(VENV)/train.stamp: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train]'
+	$(PY) -m compileall -q lucidlite
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(PY)

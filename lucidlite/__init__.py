@@ -188,7 +188,7 @@ from lucidlite.size import Size
 from lucidlite.tensor import Tensor
 
 if TYPE_CHECKING:
-    from lucidlite import cuda, nn, optim, utils
+    from lucidlite import accelerator, cuda, nn, optim, utils
     from lucidlite.serialization import load, save
 
 __version__ = "0.1.0"
@@ -198,6 +198,7 @@ concatenate, subtract, swapaxes, true_divide = cat, sub, transpose, div
 
 # These load when they are first asked for: importing lucidlite stays close to importing NumPy.
 _LATER = {
+    "accelerator": "lucidlite.accelerator",
     "cuda": "lucidlite.cuda",
     "datasets": "lucidlite.datasets",
     "load": "lucidlite.serialization",

@@ -11,7 +11,7 @@ from lucidlite.callsite import error
 from lucidlite.dtypes import dtype, from_numpy_dtype
 from lucidlite.grad_mode import enable_grad, grad_mode
 from lucidlite.size import Size
-from lucidlite.view import Version, View
+from lucidlite.view import Version, View, replay
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array
@@ -141,7 +141,7 @@ class TensorBase:
         version = view.base.version_cell().value
         if view.version != version:
             with enable_grad():
-                fresh = view.replay(view.base)
+                fresh = replay(view.base, view.steps)
             self._node, self._output_nr = fresh._node, fresh._output_nr
             self._requires_grad = fresh._requires_grad
             self._view = view._replace(version=version)

@@ -16,16 +16,20 @@ class Version:
         self.shared = False  # another tensor or the user's NumPy array sees the same memory
 
 
+Steps = tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+
+
+def replay(base: Any, steps: Steps) -> Any:
+    """The view that ``steps``, each (op, args), make of a tensor of the base's shape."""
+    for op, args in steps:
+        base = op(base, *args)
+    return base
+
+
 class View(NamedTuple):
     """How a view was made: ``base`` then each (op, args) of ``steps``, at ``version``."""
 
     base: Any  # the tensor whose memory is seen
-    steps: tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
+    steps: Steps
     version: int
     refusal: str  # why writing in place through this view is refused, '' where it isn't
-
-    def replay(self, base: Any) -> Any:
-        """The view's ops applied to another tensor of the base's shape."""
-        for op, args in self.steps:
-            base = op(base, *args)
-        return base

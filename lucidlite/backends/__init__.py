@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from lucidlite.backends import cudnn, mps
 from lucidlite.backends.base import Backend, Device
 from lucidlite.backends.cupy_backend import make_backend
 from lucidlite.backends.numpy_backend import NumPyBackend
 
-__all__ = ["Backend", "Device", "cpu", "get_backend"]
+__all__ = ["Backend", "Device", "cpu", "cudnn", "get_backend", "mps"]
 
 cpu = NumPyBackend()
 _backends: dict[Device, Backend] = {cpu.device: cpu, Device("cpu", 0): cpu}

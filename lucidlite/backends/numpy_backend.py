@@ -13,6 +13,7 @@ from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
 from lucidlite.backends.numpy_kernels.layout import contiguous_image
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
+from lucidlite.backends.numpy_kernels.special import NumPySpecial
 
 # NumPy 2.1 made "only without a copy" an argument of reshape.
 _RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
@@ -30,7 +31,7 @@ class _Quiet(threading.local):
 _quiet = _Quiet()
 
 
-class NumPyBackend(NumPyConv, NumPyPool, Backend):
+class NumPyBackend(NumPyConv, NumPyPool, NumPySpecial, Backend):
     """NumPy on the host."""
 
     xp = np

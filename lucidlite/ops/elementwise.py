@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lucidlite.callsite import error
+from lucidlite.dtypes import float32
+from lucidlite.ops.choose import where
 from lucidlite.ops.common import (
     check_broadcast,
+    check_device,
+    check_dtype,
     check_tensor,
+    no_derivative_vjp,
+    number_array,
     operands,
-    result_type,
-    to_dtype,
     zero_vjp,
 )
-from lucidlite.ops.unary import abs, log, sign, trunc
+from lucidlite.ops.unary import clone, log
 from lucidlite.tape import OUT, needs_grad, record, wrap
 
 if TYPE_CHECKING:
@@ -24,11 +30,14 @@ if TYPE_CHECKING:
 
 
 def _binary(op: str, function: str, x: Tensor, y: Tensor) -> Any:
+    a, b = x.array, y.array
     try:
-        return x.backend.map(function, x.array, y.array)
+        out = x.backend.map(function, a, b)
     except ValueError:
         check_broadcast(op, x, y)
         raise
+    # Where operands differ, float16 met a float32 number: this is the one rounding.
+    return out if a.dtype == b.dtype else x.backend.cast(out, np.dtype(np.float16))
 
 
 def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
@@ -40,10 +49,30 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
     Semantics: torch.add.
     """
-    if alpha != 1:
-        other = mul(other, alpha)
-    x, y = operands("add", input, other)
+    x, y = operands("add", input, other, wide=True)
+    if alpha is not _ONE:
+        y = _scaled("add", x, y, alpha)
     return record(_binary("add", "add", x, y), add_vjp, (x, y))
+
+
+# Telling alpha=1 from alpha=True and 1.0 takes identity; CPython has one object for each small int.
+_ONE = 1
+
+
+def _scaled(op: str, x: Tensor, y: Tensor, alpha: Any) -> Tensor:
+    """``alpha * y``, refused where ``alpha``'s kind is above the result's."""
+    kind = x.array.dtype.kind
+    if isinstance(alpha, bool) and kind != "b":
+        raise error(
+            RuntimeError, f"{op}: Boolean alpha only supported for Boolean results, got {alpha}"
+        )
+    if isinstance(alpha, float) and kind != "f":
+        raise error(
+            RuntimeError,
+            f"{op}: for integral input tensors, argument alpha must not be a floating point "
+            f"number, got alpha={alpha}",
+        )
+    return mul(y, wrap(number_array(op, alpha, y), y.backend))
 
 
 def add_vjp(node: Node, grad: Tensor) -> Gradients:
@@ -52,16 +81,26 @@ def add_vjp(node: Node, grad: Tensor) -> Gradients:
 
 def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``input - alpha * other``. Semantics: torch.sub."""
-    if alpha != 1:
-        other = mul(other, alpha)
-    x, y = operands("sub", input, other)
-    if x.array.dtype.kind == "b":
-        raise error(
-            RuntimeError,
-            "sub: subtraction, the `-` operator, with two bool tensors is not supported; use `^` "
-            "or logical_xor() instead, got dtype=torch.bool",
-        )
-    return record(_binary("sub", "subtract", x, y), sub_vjp, (x, y))
+    return _sub("sub", input, other, alpha)
+
+
+def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
+    """``other - alpha * input``. Semantics: torch.rsub."""
+    return _sub("rsub", other, input, alpha)
+
+
+def _sub(op: str, input: Any, other: Any, alpha: Any) -> Tensor:
+    for value in (input, other):
+        if value.array.dtype.kind == "b" if hasattr(value, "array") else isinstance(value, bool):
+            raise error(
+                RuntimeError,
+                "sub: subtraction, the `-` operator, with a bool tensor is not supported; use `~` "
+                "or logical_not() to invert a mask, got dtype=torch.bool",
+            )
+    x, y = operands("sub", input, other, wide=True)
+    if alpha is not _ONE:
+        y = _scaled("sub", x, y, alpha)
+    return record(_binary("sub", "subtract", x, y), sub_vjp, (x, y), name=op)
 
 
 def sub_vjp(node: Node, grad: Tensor) -> Gradients:
@@ -70,7 +109,7 @@ def sub_vjp(node: Node, grad: Tensor) -> Gradients:
 
 def mul(input: Any, other: Any) -> Tensor:
     """``input * other``. Semantics: torch.mul."""
-    x, y = operands("mul", input, other)
+    x, y = operands("mul", input, other, wide=True)
     need_x, need_y = needs_grad(x, y)
     save = (x if need_y else None, y if need_x else None)
     return record(_binary("mul", "multiply", x, y), mul_vjp, (x, y), save=save)
@@ -89,47 +128,56 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
 
     Semantics: torch.div.
     """
-    if rounding_mode == "floor":
-        return floor_divide(input, other)
-    if rounding_mode == "trunc":
-        x, y = operands("div", input, other)
-        if x.array.dtype.kind == "f":
-            return trunc(div(x, y))
-        check_divisor("div", y)
-        quotient = x.backend.map("floor_divide", abs(x).array, abs(y).array)
-        signs = x.backend.map("multiply", sign(x).array, sign(y).array)
-        return wrap(x.backend.map("multiply", quotient, signs), x.backend)
-    if rounding_mode is not None:
+    if rounding_mode is None:
+        x, y = operands("div", input, other, floating=True, wide=True)
+        need_x, need_y = needs_grad(x, y)
+        save = (x if need_y else None, y if need_x or need_y else None)
+        return record(_binary("div", "divide", x, y), div_vjp, (x, y), save=save)
+    if rounding_mode not in ("floor", "trunc"):
         raise error(
             RuntimeError,
             "div: rounding_mode must be one of None, 'trunc' or 'floor', "
             f"got rounding_mode={rounding_mode!r}",
         )
-    x, y = operands("div", input, other, floating=True)
-    need_x, need_y = needs_grad(x, y)
-    save = (x if need_y else None, y if need_x or need_y else None)
-    return record(_binary("div", "divide", x, y), div_vjp, (x, y), save=save)
+    x, y = operands("div", input, other, wide=True)
+    check_divisor("div", y)
+    if rounding_mode == "floor":
+        out = _binary("div", "floor_divide", x, y)
+    elif x.array.dtype.kind == "f":
+        out = x.backend.map("trunc", _binary("div", "divide", x, y))
+    else:
+        # Rounded down, and up again by one where the exact quotient is negative.
+        out, rest = x.backend.call("divmod", x.array, y.array)
+        up = x.backend.map("not_equal", rest, x.backend.asarray(0, rest.dtype))
+        down = x.backend.map("not_equal", x.array < 0, y.array < 0)
+        out = x.backend.map("add", out, x.backend.map("logical_and", up, down))
+    return record(out, zero_vjp, (x, y), name="div_mode")
 
 
 def div_vjp(node: Node, grad: Tensor) -> Gradients:
     x, y = node.saved_tensors
-    dx = grad / y
-    if not node.needs_input_grad[1]:
-        return dx, None
-    return dx if node.needs_input_grad[0] else None, -dx * (x / y)
+    return (
+        grad / y if node.needs_input_grad[0] else None,
+        -grad * ((x / y) / y) if node.needs_input_grad[1] else None,
+    )
 
 
 def check_divisor(op: str, y: Tensor) -> None:
-    """Refuse integer division by zero, as PyTorch does on the CPU."""
-    if y.array.dtype.kind != "f" and bool((y.array == 0).any()):
+    """Refuse bools, and integer division by zero, as PyTorch does on the CPU."""
+    if y.array.dtype.kind == "f":
+        return
+    check_dtype(op, y, "iu")
+    if bool((y.array == 0).any()):
         raise error(RuntimeError, f"{op}: ZeroDivisionError, got an integer divisor with zeros")
 
 
 def floor_divide(input: Any, other: Any) -> Tensor:
-    """The quotient rounded down; its gradient is zero. Semantics: torch.floor_divide."""
-    x, y = operands("floor_divide", input, other)
+    """The quotient rounded down, without a gradient. Semantics: torch.floor_divide."""
+    x, y = operands("floor_divide", input, other, wide=True)
     check_divisor("floor_divide", y)
-    return record(_binary("floor_divide", "floor_divide", x, y), zero_vjp, (x, y))
+    out = _binary("floor_divide", "floor_divide", x, y)
+    args = ("floor_divide",)
+    return record(out, no_derivative_vjp, (x, y), args, name="not_implemented")
 
 
 def remainder(input: Any, other: Any) -> Tensor:
@@ -137,37 +185,82 @@ def remainder(input: Any, other: Any) -> Tensor:
 
     Semantics: torch.remainder.
     """
-    x, y = operands("remainder", input, other)
+    x, y = operands("remainder", input, other, wide=True)
     check_divisor("remainder", y)
-    return record(_binary("remainder", "remainder", x, y), remainder_vjp, (x, y), save=(x, y))
+    out = _binary("remainder", "remainder", x, y)
+    if not hasattr(input, "array"):
+        return record(out, no_derivative_vjp, (x, y), ("remainder",), name="not_implemented")
+    name = "remainder_tensor" if hasattr(other, "array") else ""
+    need_x, need_y = needs_grad(x, y)
+    save = (x, y) if need_y else ()
+    return record(out, remainder_vjp, (x, y), save=save, name=name)
 
 
 def remainder_vjp(node: Node, grad: Tensor) -> Gradients:
+    if not node.needs_input_grad[1]:
+        return grad, None
     x, y = node.saved_tensors
-    return grad, -grad * floor_divide(x, y) if node.needs_input_grad[1] else None
+    return grad, -grad * div(x, y, rounding_mode="floor")
 
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """``input ** exponent``. Semantics: torch.pow."""
+    if not hasattr(exponent, "array") and hasattr(input, "array"):
+        if isinstance(exponent, np.ndarray):
+            exponent = wrap(input.backend.asarray(exponent), input.backend)
+        else:
+            return _pow_scalar(input, exponent)
     x, y = operands("pow", input, exponent)
-    if x.array.dtype.kind in "iu" and bool((y.array < 0).any()):
+    check_dtype("pow", x, "fiu")
+    if x.array.dtype.kind == "i" and bool((y.array < 0).any()):
+        out = _pow_negative(x, y)
+    else:
+        out = _binary("pow", "power", x, y)
+    name = "" if hasattr(input, "array") else "rpow"
+    return record(out, pow_vjp, (x, y), save=(x, y, OUT), name=name)
+
+
+def _pow_negative(x: Tensor, y: Tensor) -> Any:
+    """Integer powers where some exponents are negative: the inverse of 1 or -1, else 0."""
+    map, zero = x.backend.map, x.backend.asarray(0, x.array.dtype)
+    size = map("absolute", y.array)
+    unit = map("equal", map("absolute", x.array), x.backend.asarray(1, x.array.dtype))
+    out = map("power", x.array, size)
+    return x.backend.select(map("logical_or", unit, y.array >= 0), out, zero)
+
+
+def _pow_scalar(input: Tensor, exponent: Any) -> Tensor:
+    x, y = operands("pow", input, exponent)
+    kind = x.array.dtype.kind
+    if kind in "iu" and exponent < 0:
         raise error(
             RuntimeError,
             f"pow: integers to negative integer powers are not allowed, got exponent={exponent}",
         )
-    if not hasattr(exponent, "array") and exponent == 2:
-        return record(x.backend.map("multiply", x.array, x.array), pow_scalar_vjp, (x,), (2,), (x,))
-    out = _binary("pow", "power", x, y)
-    if not hasattr(exponent, "array"):
-        return record(out, pow_scalar_vjp, (x,), (exponent,), (x,))
-    return record(out, pow_vjp, (x, y), save=(x, y, OUT))
+    map, a = x.backend.map, x.array
+    if kind == "b":
+        return clone(x) if exponent else wrap(x.backend.xp.ones_like(a), x.backend)
+    if exponent in (2, 3):
+        out = map("multiply", a, a)
+        out = out if exponent == 2 else map("multiply", out, a)
+    elif kind == "f" and exponent in _SHORT:
+        out = a
+        for function in _SHORT[exponent]:
+            out = map(function, out)
+    else:
+        out = _binary("pow", "power", x, y)
+    return record(out, pow_scalar_vjp, (x,), (exponent,), (x,))
+
+
+# Exponents with functions of their own.
+_SHORT = {0.5: ("sqrt",), -0.5: ("sqrt", "reciprocal"), -1: ("reciprocal",), -2: ("square", "reciprocal")}
 
 
 def pow_scalar_vjp(node: Node, grad: Tensor, exponent: Any) -> Tensor:
     (x,) = node.saved_tensors
     if exponent == 0:
-        return grad * 0
-    return grad * exponent * (x if exponent == 2 else pow(x, exponent - 1))
+        return wrap(grad.backend.xp.zeros_like(grad.array), grad.backend)
+    return grad * (exponent * (x if exponent == 2 else pow(x, exponent - 1)))
 
 
 def pow_vjp(node: Node, grad: Tensor) -> Gradients:
@@ -175,10 +268,10 @@ def pow_vjp(node: Node, grad: Tensor) -> Gradients:
     dx = dy = None
     if node.needs_input_grad[0]:
         # d(x ** 0) is 0, also where x is 0
-        dx = where(y == 0, 0.0, grad * y * pow(x, y - 1))
+        dx = where(y == 0, 0.0, grad * (y * pow(x, y - 1)))
     if node.needs_input_grad[1]:
         # 0 ** y doesn't move with y >= 0, where log(0) would make NaN of it
-        dy = where((x == 0) & (y >= 0), 0.0, grad * out * log(x))
+        dy = grad * where((x == 0) & (y >= 0), 0.0, out * log(x))
     return dx, dy
 
 
@@ -187,112 +280,33 @@ def square(input: Tensor) -> Tensor:
     return pow(input, 2)
 
 
-def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
-    """Values limited to [min, max]; bounds are numbers or tensors, either may be None.
-
-    Semantics: torch.clamp (where min exceeds max the result is max).
-    """
-    if min is None and max is None:
-        raise error(RuntimeError, "clamp: at least one of 'min' or 'max' must not be None")
-    if hasattr(min, "array") or hasattr(max, "array"):
-        out = input if min is None else maximum_like(input, min)
-        return out if max is None else minimum_like(out, max)
-    kind = result_type(input, *(b for b in (min, max) if b is not None))
-    x = to_dtype(input, kind.numpy)
-    low = None if min is None else x.backend.asarray(min, x.array.dtype)
-    high = None if max is None else x.backend.asarray(max, x.array.dtype)
-    if low is not None and high is not None and low > high:
-        low = high
-    out = x.backend.call("clip", x.array, low, high)
-    out = out if out.ndim else x.backend.xp.asarray(out)
-    return record(out, clamp_vjp, (x,), (min, max), save=(x,))
-
-
-def clamp_vjp(node: Node, grad: Tensor, min: Any, max: Any) -> Tensor:
-    (x,) = node.saved_tensors
-    inside = True if min is None else x >= min
-    if max is not None:
-        inside = (x <= max) & inside if min is not None else x <= max
-    return where(inside, grad, 0.0)
-
-
-def maximum_like(input: Tensor, bound: Any) -> Tensor:
-    """``clamp``'s lower bound as a tensor: ties belong to the input, NaN bounds win."""
-    x, low = operands("clamp", input, bound)
-    return where((x >= low) | (x != x), x, low)
-
-
-def minimum_like(input: Tensor, bound: Any) -> Tensor:
-    """``clamp``'s upper bound as a tensor: ties belong to the input."""
-    x, high = operands("clamp", input, bound)
-    return where((x <= high) | (x != x), x, high)
-
-
-def maximum(input: Any, other: Any) -> Tensor:
-    """The larger of two, NaN where either is; ties share the gradient.
-
-    Semantics: torch.maximum.
-    """
-    x, y = operands("maximum", input, other)
-    return record(_binary("maximum", "maximum", x, y), maximum_vjp, (x, y), save=(x, y))
-
-
-def maximum_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, y = node.saved_tensors
-    half = where(x == y, grad / 2, grad)
-    return where(x >= y, half, 0.0), where(y >= x, half, 0.0)
-
-
-def minimum(input: Any, other: Any) -> Tensor:
-    """The smaller of two, NaN where either is; ties share the gradient.
-
-    Semantics: torch.minimum.
-    """
-    x, y = operands("minimum", input, other)
-    return record(_binary("minimum", "minimum", x, y), minimum_vjp, (x, y), save=(x, y))
-
-
-def minimum_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, y = node.saved_tensors
-    half = where(x == y, grad / 2, grad)
-    return where(x <= y, half, 0.0), where(y <= x, half, 0.0)
-
-
-def where(condition: Any, input: Any = None, other: Any = None) -> Any:
-    """``input`` where ``condition`` (bool) holds, ``other`` elsewhere; broadcasts.
-
-    Semantics: torch.where (its one-argument form is ``nonzero(as_tuple=True)``).
-    """
-    check_tensor("where", "condition", condition)
-    if condition.array.dtype.kind != "b" and condition.array.dtype != "uint8":
-        raise error(
-            RuntimeError,
-            f"where: expected condition to be a boolean tensor, got dtype={condition.dtype}",
-        )
-    if not hasattr(input, "array") and not hasattr(other, "array"):
-        kind = result_type(input, other).numpy
-        input = wrap(condition.backend.asarray(input, kind), condition.backend)
-        other = wrap(condition.backend.asarray(other, kind), condition.backend)
-    x, y = operands("where", input, other)
-    mask = condition.array if condition.array.dtype.kind == "b" else condition.array != 0
-    backend = x.backend
-    if mask.ndim == 4:
-        mask, a, b = backend.align(mask, x.array, y.array)
-    else:
-        a, b = x.array, y.array
-    try:
-        out = backend.call("where", mask, a, b)
-    except ValueError:
-        check_broadcast("where", condition, x, y)
-        raise
-    return record(out, where_vjp, (x, y), save=(wrap(mask, backend),))
-
-
-def where_vjp(node: Node, grad: Tensor) -> Gradients:
-    (mask,) = node.saved_tensors
-    return where(mask, grad, 0.0), where(mask, 0.0, grad)
-
-
 def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
-    """``input + weight * (end - input)``. Semantics: torch.lerp."""
-    return input + weight * (end - input)
+    """``input + weight * (end - input)``, exact at weights 0 and 1. Semantics: torch.lerp."""
+    check_tensor("lerp", "input", input)
+    check_tensor("lerp", "end", end)
+    check_dtype("lerp", input, "f")
+    scalar = not hasattr(weight, "array")
+    if scalar:
+        weight = wrap(input.backend.asarray(weight, input.array.dtype), input.backend)
+    for name, other in (("end", end), ("weight", weight)):
+        if other.array.dtype != input.array.dtype:
+            raise error(
+                RuntimeError,
+                f"lerp: expected dtype {input.dtype} for `{name}`, got dtype={other.dtype}",
+            )
+    check_device("lerp", input, end, weight)
+    check_broadcast("lerp", input, end, weight)
+    out = input.backend.lerp(input.array, end.array, weight.array)
+    inputs = (input, end, weight)
+    save = (*(inputs[:2] if needs_grad(weight)[0] else (None, None)), weight)
+    return record(out, lerp_vjp, inputs, save=save, name="" if scalar else "lerp_tensor")
+
+
+def lerp_vjp(node: Node, grad: Tensor) -> Gradients:
+    x, end, weight = node.saved_tensors
+    needs = node.needs_input_grad
+    return (
+        grad * (1 - weight) if needs[0] else None,
+        grad * weight if needs[1] else None,
+        grad * (end - x) if needs[2] else None,
+    )

@@ -16,13 +16,11 @@ from lucidlite.grad_mode import grad_mode, no_grad
 from lucidlite.ops.common import as_tensor_operand, check_tensor, same_device, to_dtype, zero_vjp
 from lucidlite.ops.indexing import getitem, index_put, masked_fill, normalize
 from lucidlite.tape import SavedOutput, record, wrap
-from lucidlite.view import View
+from lucidlite.view import Steps, View, replay
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
     from lucidlite.tensor import Tensor
-
-Steps = tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]
 
 
 def assign(op: str, target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tensor:
@@ -152,22 +150,16 @@ def _write_through(view: View, value: Tensor) -> None:
     base._accumulator = None
 
 
-def _replay(tensor: Tensor, steps: Steps) -> Tensor:
-    for op, args in steps:
-        tensor = op(tensor, *args)
-    return tensor
-
-
 def view_scatter(base: Tensor, value: Tensor, steps: Steps) -> Tensor:
     """A copy of ``base`` with ``value`` where the view made by ``steps`` looks."""
     out = wrap(base.array.copy(order="K"), base.backend)
     with no_grad():
-        _replay(out, steps).array[...] = value.array
+        replay(out, steps).array[...] = value.array
     return record(out.array, view_scatter_vjp, (base, value), (steps,))
 
 
 def view_scatter_vjp(node: Node, grad: Tensor, steps: Steps) -> tuple[Tensor | None, ...]:
-    taken = _replay(grad, steps)
+    taken = replay(grad, steps)
     kept = view_scatter(grad, taken.detach() * 0, steps) if node.needs_input_grad[0] else None
     return kept, taken
 

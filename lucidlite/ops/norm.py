@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lucidlite.callsite import error
 from lucidlite.generator import current_generator
 from lucidlite.grad_mode import grad_mode
-from lucidlite.ops.common import check_device, check_tensor
+from lucidlite.ops.common import check_device, check_tensor, to_dtype
 from lucidlite.ops.elementwise import mul
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.unary import rsqrt
@@ -46,6 +48,20 @@ def batch_norm(
     """
     check_tensor("batch_norm", "input", input)
     check_device("batch_norm", input, running_mean, running_var, weight, bias)
+    if (eps <= 0.0 and training) or eps < 0.0:
+        rule = "positive during training" if training else "non-negative"
+        raise error(ValueError, f"batch_norm: eps must be {rule}, but got eps={eps}")
+    if (running_mean is None) != (running_var is None):
+        raise error(
+            ValueError,
+            "batch_norm: running_mean and running_var must either both be None or neither be None",
+        )
+    _check_dtypes(input, running_mean, running_var, weight, bias)
+    if input.array.dtype.itemsize == 2:  # statistics of float16 images are taken in float32
+        wide = np.dtype(np.float32)
+        weight, bias = (None if t is None else to_dtype(t, wide) for t in (weight, bias))
+        moved = to_dtype(input, wide), running_mean, running_var, weight, bias
+        return to_dtype(batch_norm(*moved, training, momentum, eps), input.array.dtype)
     x, backend = input.array, input.backend
     if x.ndim < 2:
         raise error(
@@ -91,6 +107,21 @@ def batch_norm(
     return record(
         out, batch_norm_vjp, (input, weight, bias), (training, eps), (input, weight), (mean_, invstd)
     )
+
+
+def _check_dtypes(input: Tensor, *others: Tensor | None) -> None:
+    """One floating dtype for all; float16 images may also come with float32 parameters."""
+    kind = input.array.dtype
+    if kind.kind != "f":
+        raise error(NotImplementedError, f"batch_norm: not implemented for {input.dtype}")
+    kinds = {t.array.dtype for t in others if t is not None}
+    if len(kinds) > 1 or (kinds - {kind} and (kind.itemsize != 2 or kinds != {np.dtype("f4")})):
+        found = ", ".join(sorted(str(k) for k in kinds))
+        raise error(
+            RuntimeError,
+            f"batch_norm: expected parameters and statistics of input's dtype, got input={kind}, "
+            f"others={found}",
+        )
 
 
 def batch_norm_vjp(node: Node, grad: Tensor, training: bool, eps: float) -> Gradients:
@@ -146,6 +177,10 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
         )
     if not training or p == 0.0:
         return input
+    if input.array.dtype.kind != "f":
+        raise error(
+            RuntimeError, f"dropout: result type float can't be cast to the input's {input.dtype}"
+        )
     backend = input.backend
     kept = current_generator().uniform(input.array.shape) >= p
     scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)

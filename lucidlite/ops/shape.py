@@ -15,6 +15,7 @@ from lucidlite.ops.common import (
     wrap_dims,
 )
 from lucidlite.tape import as_view, record, wrap
+from lucidlite.view import replay
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -92,7 +93,7 @@ def _row_major_would_do(input: Tensor, sizes: Shape) -> bool:
         return True
     base = input._view.base
     with no_grad():
-        ghost = input._view.replay(wrap(base.backend.ghost(base.array), base.backend))
+        ghost = replay(wrap(base.backend.ghost(base.array), base.backend), input._view.steps)
     return base.backend.try_view(ghost.array, sizes) is not None
 
 

@@ -57,7 +57,8 @@ def sign(input: Tensor) -> Tensor:
         return clone(input)
     out = input.backend.map("sign", input.array)
     if kind == "f":  # PyTorch's sign of NaN is 0
-        out = input.backend.nan_to_zero(out)
+        zero = input.backend.asarray(0, out.dtype)
+        out = input.backend.select(input.backend.map("isnan", out), zero, out)
     return record(out, zero_vjp, (input,), name="sign")
 
 

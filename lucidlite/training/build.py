@@ -11,14 +11,14 @@ from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.creation import zeros
-from lucidlite.grad_mode import no_grad
 from lucidlite.models import CNNWithGAP, LeNet, ResNet8
 from lucidlite.nn.conv import Conv2d
 from lucidlite.nn.module import Module
 from lucidlite.optim import SGD, Adam, AdamW, Optimizer
+from lucidlite.training.modes import inference
 from lucidlite.training.settings import Settings
 from lucidlite.training.sources import Shape, Source, transform_for
-from lucidlite.utils.data import DataLoader
+from lucidlite.utils.data import DataLoader, Subset
 
 MODELS: dict[str, type[Module]] = {"cnn-with-gap": CNNWithGAP, "lenet": LeNet, "resnet8": ResNet8}
 PEAKS = {"adam": 5e-3, "adamw": 5e-3, "sgd": 0.1}  # the learning rate at the top of the cycle
@@ -82,10 +82,8 @@ def input_for(kind: Callable[..., Module], num_classes: int, shape: Shape) -> Sh
 
 def check_model(model: Module, num_classes: int, shape: Shape, device: Any) -> None:
     """Show the model one empty image; ValueError where it can't take it or gives other classes."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
     try:
-        with no_grad():
+        with inference(model):
             output = model(zeros(1, *shape, device=device))
     except (RuntimeError, ValueError, TypeError, IndexError) as problem:
         text = str(problem).splitlines()[0]
@@ -93,9 +91,6 @@ def check_model(model: Module, num_classes: int, shape: Shape, device: Any) -> N
             ValueError,
             f"model: {type(model).__name__} cannot take images of shape {shape}: {text}",
         ) from problem
-    finally:
-        for module, training in modes:
-            module.training = training
     if tuple(getattr(output, "shape", ())) != (1, num_classes):
         raise error(
             ValueError,
@@ -119,8 +114,11 @@ def make_optimizer(name: str, model: Module, lr: float) -> Optimizer:
 def make_loader(source: Source, settings: Settings, train: bool, workers: int = 0) -> DataLoader:
     """Batches of the training images, shuffled, or of the test images in their order."""
     transform = transform_for(source, settings.input, settings.mean, settings.std, train)
+    images = source.open(train, transform)
+    if settings.limit is not None and settings.limit < len(images):
+        images = Subset(images, range(settings.limit))
     return DataLoader(
-        source.open(train, transform),
+        images,
         batch_size=settings.batch_size if train else max(settings.batch_size, 100),
         shuffle=train,
         num_workers=workers,

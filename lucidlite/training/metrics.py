@@ -14,6 +14,7 @@ from lucidlite.grad_mode import no_grad
 from lucidlite.nn.functional import cross_entropy
 from lucidlite.nn.module import Module
 from lucidlite.tensor import Tensor
+from lucidlite.training.modes import inference
 
 
 class Result(NamedTuple):
@@ -86,21 +87,15 @@ def evaluate(
     >>> evaluate(model, [(lucidlite.eye(2), lucidlite.tensor([0, 0]))]).accuracy
     0.5
     """
-    modes = [(module, module.training) for module in model.modules()]
     running = RunningResult()
-    model.eval()
-    try:
-        # A loader draws a seed for each pass: not from the stream that training goes on with.
-        with no_grad(), use_generator(Generator().manual_seed(0)):
-            for images, target in loader:
-                images, target = images.to(device), target.to(device)
-                output = model(images)
-                running.add(loss(output, target), output, target)
-                if after_batch is not None:
-                    after_batch(running)
-    finally:
-        for module, training in modes:
-            module.training = training
+    # A loader draws a seed for each pass: not from the stream that training goes on with.
+    with inference(model), use_generator(Generator().manual_seed(0)):
+        for images, target in loader:
+            images, target = images.to(device), target.to(device)
+            output = model(images)
+            running.add(loss(output, target), output, target)
+            if after_batch is not None:
+                after_batch(running)
     return running.result()
 
 

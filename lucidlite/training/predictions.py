@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lucidlite.grad_mode import no_grad
 from lucidlite.nn.functional import softmax
 from lucidlite.nn.module import Module
 from lucidlite.tensor import Tensor
+from lucidlite.training.modes import inference
 
 
 class Predictions(NamedTuple):
@@ -24,14 +24,8 @@ class Predictions(NamedTuple):
 
 def probabilities(model: Module, images: Tensor) -> NDArray[np.float32]:
     """Class probabilities (N, classes) of a batch, in evaluation mode, on the host."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with no_grad():
-            result: NDArray[np.float32] = softmax(model(images), 1).cpu().numpy()
-    finally:
-        for module, training in modes:
-            module.training = training
+    with inference(model):
+        result: NDArray[np.float32] = softmax(model(images), 1).cpu().numpy()
     return result
 
 

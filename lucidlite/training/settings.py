@@ -22,7 +22,8 @@ class Settings:
     """The settings of a run. Evaluation, prediction and resuming take theirs from here.
 
     ``input`` is (channels, height, width) of what the model is shown, ``mean`` and ``std`` its
-    normalization, ``lr`` the peak of the one-cycle schedule.
+    normalization, ``lr`` the peak of the one-cycle schedule. ``limit`` is how many training and
+    test images are used at most (None: all).
 
     >>> import lucidlite
     >>> from lucidlite.training.settings import Settings
@@ -43,7 +44,8 @@ class Settings:
     lr: float
     optimizer: str
     seed: int
-    data_root: str = "data"
+    limit: int | None
+    data_root: str
 
     def save(self, folder: str | os.PathLike[str]) -> None:
         """Write run.json, with the versions in use for those who read it."""

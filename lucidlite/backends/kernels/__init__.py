@@ -36,7 +36,9 @@ def in_float32(kernel: Kernel) -> Kernel:
         wide = (a.astype(single) if getattr(a, "dtype", None) == half else a for a in args)
         results = kernel(self, *wide)
         if not isinstance(results, tuple):
-            return results.astype(half)
-        return tuple(r.astype(half) if getattr(r, "dtype", None) == single else r for r in results)
+            return self.cast(results, half)
+        return tuple(
+            self.cast(r, half) if getattr(r, "dtype", None) == single else r for r in results
+        )
 
     return cast(Kernel, widened)

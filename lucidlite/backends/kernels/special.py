@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels import Array, in_float32
 
 # erf by rational functions (Cody, Math. Comp. 23, 1969), good to double precision on each range.
 _NEAR = (
@@ -41,7 +41,7 @@ def _rational(x: Array, tables: tuple[tuple[float, ...], tuple[float, ...]]) -> 
 
 
 class SpecialKernels:
-    """relu and its gradient, sigmoid, erf."""
+    """Choosing by a mask; relu and its gradient, sigmoid, erf, gelu; rounding to decimals."""
 
     xp: Any
 
@@ -49,6 +49,13 @@ class SpecialKernels:
 
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
+        def align(self, *arrays: Array) -> tuple[Array, ...]: ...
+
+    def select(self, mask: Array, x: Array, y: Array) -> Array:
+        """``x`` where ``mask`` is True, else ``y``: arrays of one dtype that broadcast."""
+        if mask.ndim == 4 or x.ndim == 4 or y.ndim == 4:
+            mask, x, y = self.align(mask, x, y)
+        return self.xp.asarray(self.call("where", mask, x, y))
 
     def relu(self, x: Array) -> Array:
         """``max(x, 0)``, NaN kept."""
@@ -59,27 +66,72 @@ class SpecialKernels:
         return self.xp.asarray(self.call("clip", x, zero, top))
 
     def relu_grad(self, g: Array, y: Array) -> Array:
-        """``g`` where the output ``y`` is positive, else 0."""
-        return self.map("multiply", g, self.map("greater", y, self.xp.asarray(0, y.dtype)))
+        """``g`` where the output ``y`` is positive or NaN, else 0, also where ``g`` isn't finite."""
+        zero = self.xp.asarray(0, g.dtype)
+        return self.select(self.map("less_equal", y, self.xp.asarray(0, y.dtype)), zero, g)
 
+    @in_float32
     def sigmoid(self, x: Array) -> Array:
         """``1 / (1 + exp(-x))``; overflow of exp gives 0."""
-        one = x.dtype.type(1)
         out = self.map("exp", self.map("negative", x))
-        out = self.map("add", out, self.xp.asarray(one))
+        out = self.map("add", out, self.xp.asarray(1, x.dtype))
         return self.map("reciprocal", out)
+
+    @in_float32
+    def round_decimals(self, x: Array, decimals: int) -> Array:
+        """The nearest multiples of ``10 ** -decimals``."""
+        scale = self.xp.asarray(10.0 ** abs(decimals), x.dtype)
+        up, down = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
+        return self.map(down, self.map("rint", self.map(up, x, scale)), scale)
+
+    @in_float32
+    def lerp(self, x: Array, end: Array, weight: Array) -> Array:
+        """``x + weight * (end - x)``, counted from the nearer end."""
+        way = self.map("subtract", end, x)
+        rest = self.map("subtract", self.xp.asarray(1, weight.dtype), weight)
+        from_x = self.map("add", x, self.map("multiply", weight, way))
+        from_end = self.map("subtract", end, self.map("multiply", way, rest))
+        near = self.map("less", self.map("absolute", weight), self.xp.asarray(0.5, weight.dtype))
+        return self.select(near, from_x, from_end)
 
     def erf(self, x: Array) -> Array:
         """The error function to the precision of the dtype."""
         xp = self.xp
         wide = x.astype(np.float64)
-        size = xp.minimum(xp.abs(wide), 27.0)  # 1 to the last bit from 6 on
-        near = wide * _rational(size * size, _NEAR)
-        bound = xp.maximum(size, 0.46875)
-        middle = _rational(bound, _MIDDLE) * xp.exp(-bound * bound)
-        inverse = 1.0 / (bound * bound)
-        tail = (1.0 / np.sqrt(np.pi) - inverse * _rational(inverse, _FAR)) / bound
-        far = tail * xp.exp(-bound * bound)
-        outer = xp.copysign(1.0 - xp.where(size <= 4.0, middle, far), wide)
-        out = xp.where(size <= 0.46875, near, outer)
-        return xp.asarray(xp.where(xp.isnan(wide), wide, out)).astype(x.dtype)
+        size = xp.abs(wide)
+        outer = xp.copysign(1.0 - self._erfc(size), wide)
+        out = xp.where(size > 0.46875, outer, wide * _near(wide))  # NaN takes the second
+        return xp.asarray(out).astype(x.dtype)
+
+    def _erfc(self, size: Array) -> Array:
+        """``1 - erf(size)`` for sizes above 0.46875 (others count as that), to the last digits."""
+        xp = self.xp
+        size = xp.clip(size, 0.46875, 27.0)  # 0 from 27 on
+        middle = _rational(size, _MIDDLE)
+        inverse = 1.0 / (size * size)
+        far = (1.0 / np.sqrt(np.pi) - inverse * _rational(inverse, _FAR)) / size
+        # exp(-size * size) in two parts: the square of the first is exact
+        part = xp.floor(size * 16.0) / 16.0
+        falls = xp.exp(-part * part) * xp.exp(-(size - part) * (size + part))
+        return falls * xp.where(size <= 4.0, middle, far)
+
+    def gelu(self, x: Array, approximate: bool) -> Array:
+        """``x * Phi(x)`` for the normal distribution's Phi, or its tanh approximation."""
+        xp = self.xp
+        wide = x.astype(np.float64)
+        if approximate:
+            inner = np.sqrt(2.0 / np.pi) * (wide + 0.044715 * wide * wide * wide)
+            out = 0.5 * wide * (1.0 + self.call("tanh", inner))
+            return xp.asarray(out).astype(x.dtype)
+        z = wide * np.sqrt(0.5)
+        size = xp.abs(z)
+        tail = 0.5 * self._erfc(size)
+        far = xp.where(z > 0.0, 1.0 - tail, tail)
+        share = xp.where(size > 0.46875, far, 0.5 + 0.5 * z * _near(z))
+        return xp.asarray(self.call("multiply", wide, share)).astype(x.dtype)
+
+
+def _near(x: Array) -> Array:
+    """``erf(x) / x`` for sizes up to 0.46875."""
+    square = x * x
+    return _rational(square * (square < 0.25), _NEAR)

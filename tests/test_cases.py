@@ -1,0 +1,179 @@
+"""Every row of cases.py: parity with PyTorch, numerical derivatives, memory orders."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+from functools import reduce
+
+import numpy as np
+import pytest
+from case_kinds import (
+    Case,
+    differentiable,
+    host,
+    leaves,
+    memory_orders,
+    same,
+    tensors_of,
+    upstream,
+)
+from cases import CASES
+
+import lucidlite
+from lucidlite.autograd import backward, gradcheck, gradgradcheck
+from lucidlite.nn import functional
+
+ALL = os.environ.get("LUCIDLITE_TEST_ALL") == "1"
+
+every_case = pytest.mark.parametrize("case", CASES, ids=lambda case: case.id)
+
+
+def chosen(keep):
+    return pytest.mark.parametrize("case", [c for c in CASES if keep(c)], ids=lambda case: case.id)
+
+
+def floating(case):
+    return [d for d in case.dtypes if "float" in d]
+
+
+def gradients(case, result, inputs, make, round_=0):
+    """The .grad of the inputs after backward from a random gradient of each output."""
+    outputs = differentiable(result)
+    assert outputs, "no output requires grad"
+    grads = [make(g) for g in upstream(case, outputs, round_)]
+    return outputs, grads
+
+
+def torch_gradients(torch, case, result, inputs):
+    outputs, grads = gradients(case, result, inputs, lambda g: torch.tensor(np.array(g)))
+    torch.autograd.backward(outputs, grads)
+    return [t.grad for t in inputs]
+
+
+def our_gradients(case, result, inputs, device="cpu"):
+    def make(array):
+        return lucidlite.from_numpy(array).to(device)
+
+    outputs, grads = gradients(case, result, inputs, make)
+    backward(outputs, grads)
+    return [t.grad for t in inputs]
+
+
+@chosen(lambda case: not case.parity)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_values(case):
+    torch = pytest.importorskip("torch")
+    for dtype in case.dtypes:
+        arrays = case.arrays(dtype)
+        expected = case.run(torch, case.torchs(torch, arrays))
+        got = case.run(lucidlite, case.ours(arrays))
+        same(got, expected, dtype, case.tol, dtype)
+        for a, b in zip(tensors_of(got), tensors_of(expected), strict=True):
+            assert a.requires_grad == b.requires_grad, dtype
+
+
+@chosen(lambda case: case.call is None and "." not in case.path)
+def test_method_is_the_function(case):
+    """``x.op(...)`` gives what ``lucidlite.op(x, ...)`` gives, where both exist."""
+    method = getattr(lucidlite.Tensor, case.path, None)
+    if method is None or case.path == "where":
+        pytest.skip(f"no Tensor.{case.path} of that form")
+    inputs = case.ours(case.arrays(case.dtypes[0]), grad=False)
+    expected = case.run(lucidlite, inputs)
+    same(method(*inputs, *case.args, **case.kwargs), expected, case.dtypes[0], 0)
+
+
+@chosen(lambda case: case.grad and not case.parity)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_gradients(case):
+    torch = pytest.importorskip("torch")
+    for dtype in floating(case):
+        arrays = case.arrays(dtype)
+        inputs, ours = case.torchs(torch, arrays), case.ours(arrays)
+        expected = torch_gradients(torch, case, case.run(torch, inputs), inputs)
+        got = our_gradients(case, case.run(lucidlite, ours), ours)
+        same(got, expected, dtype, case.tol, f"{dtype} gradient")
+
+
+@chosen(lambda case: case.grad and case.numeric)
+def test_gradcheck(case):
+    inputs = case.ours(case.arrays("float64"))
+    assert gradcheck(lambda *x: case.run(lucidlite, list(x)), inputs)
+
+
+@chosen(lambda case: case.grad and case.numeric and not case.second)
+def test_gradgradcheck(case):
+    inputs = case.ours(case.arrays("float64"))
+    assert gradgradcheck(lambda *x: case.run(lucidlite, list(x)), inputs)
+
+
+@chosen(lambda case: case.grad and not case.parity and not case.node)
+@pytest.mark.filterwarnings("ignore::UserWarning")
+def test_grad_fn_name(case):
+    torch = pytest.importorskip("torch")
+    arrays = case.arrays("float32")
+    expected = case.run(torch, case.torchs(torch, arrays))
+    got = case.run(lucidlite, case.ours(arrays))
+    for a, b in zip(differentiable(got), differentiable(expected), strict=True):
+        assert type(a.grad_fn).__name__ == type(b.grad_fn).__name__
+
+
+@chosen(lambda case: case.layouts and any(len(i.shape) > 0 for i in case.inputs))
+def test_memory_orders(case):
+    """Values and gradients are the same in every memory order, all inputs read-only."""
+    dtype = floating(case)[-1] if floating(case) else case.dtypes[0]
+    arrays = case.arrays(dtype)
+    plain = case.ours(arrays)
+    expected = case.run(lucidlite, plain)
+    wanted = our_gradients(case, expected, plain) if case.grad else []
+    orders = [memory_orders(array) for array in arrays]
+    names = sorted({name for order in orders for name in order})
+    for name in names:
+        inputs = case.ours([o.get(name, a) for o, a in zip(orders, arrays, strict=True)])
+        got = case.run(lucidlite, inputs)
+        same(got, expected, dtype, max(case.tol, 1), name)
+        if not case.grad:
+            continue
+        outputs = differentiable(got)
+        grads = upstream(case, outputs)
+        grads = [memory_orders(g).get(name, g) for g in grads]
+        backward(outputs, [lucidlite.from_numpy(g) for g in grads])
+        same([t.grad for t in inputs], wanted, dtype, max(case.tol, 1), f"{name} gradient")
+
+
+@every_case
+def test_inputs_are_not_written(case):
+    """An operation leaves its inputs as they were, versions included."""
+    arrays = case.arrays(case.dtypes[0])
+    before = [array.copy() for array in arrays]
+    inputs = case.ours(arrays)
+    result = case.run(lucidlite, inputs)
+    if case.grad and case.dtypes[0] in ("float32", "float64"):
+        our_gradients(case, result, inputs)
+    for array, copy, tensor in zip(arrays, before, inputs, strict=True):
+        np.testing.assert_array_equal(array, copy)
+        assert tensor._version == 0
+
+
+@chosen(lambda case: case.grad)
+def test_gradient_has_the_dtype_and_order_of_its_leaf(case):
+    for dtype in floating(case):
+        inputs = case.ours(case.arrays(dtype))
+        our_gradients(case, case.run(lucidlite, inputs), inputs)
+        for tensor in inputs:
+            if tensor.grad is not None:
+                assert tensor.grad.dtype is tensor.dtype
+                assert tensor.grad.is_contiguous()
+                assert not tensor.grad.requires_grad
+
+
+@every_case
+def test_no_graph_without_need(case):
+    arrays = case.arrays(case.dtypes[0])
+    with lucidlite.no_grad():
+        result = case.run(lucidlite, case.ours(arrays))
+    assert all(t.grad_fn is None and not t.requires_grad for t in tensors_of(result))
+    result = case.run(lucidlite, case.ours(arrays, grad=False))
+    assert all(t.grad_fn is None and not t.requires_grad for t in tensors_of(result))
