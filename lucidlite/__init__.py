@@ -78,6 +78,7 @@ from lucidlite.dtypes import float_ as float
 from lucidlite.dtypes import int_ as int
 from lucidlite.generator import Generator, default_generator
 from lucidlite.ops.activation import erf, log_softmax, relu, sigmoid, softmax, tanh
+from lucidlite.ops.choose import clamp, masked_fill, maximum, minimum, where
 from lucidlite.ops.common import result_type
 from lucidlite.ops.compare import (
     allclose,
@@ -105,23 +106,18 @@ from lucidlite.ops.compare import (
 )
 from lucidlite.ops.elementwise import (
     add,
-    clamp,
     div,
     floor_divide,
     lerp,
-    maximum,
-    minimum,
     mul,
     pow,
     remainder,
     square,
     sub,
-    where,
 )
 from lucidlite.ops.indexing import (
     gather,
     index_select,
-    masked_fill,
     masked_select,
     narrow,
     nonzero,

@@ -65,6 +65,8 @@ def _parser(name: str, command: ModuleType | None) -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    version = sys.modules[__name__.partition(".")[0]].__version__
+    parser.add_argument("--version", action="version", version=f"lucidlite {version}")
     subparsers = parser.add_subparsers(dest="command", metavar="COMMAND", title="commands")
     for each, purpose in COMMANDS.items():
         chosen = command if each == name else None

@@ -3,13 +3,19 @@
 Draw number d is a pure function of (seed, d), so the same numbers come out on every device and
 whatever the order of evaluation: the key is the seed, the counter counts blocks of four 64-bit
 draws, and element i of an array in logical C order takes draw i. A request starts a new block.
+
+Philox has room for more: a key of two words, a counter of four. The block is the counter's first
+word; the other three number the forks of a generator, and the key's second word says how many of
+them do (none in a main stream). So a fork costs nothing to make, and the same block of many forks
+can be worked out at once: ``Forks`` gives every image of a batch the draws it would get alone.
 """
 
 from __future__ import annotations
 
+import operator
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -22,6 +28,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MASK64 = (1 << 64) - 1
+_FORK_KEYS = 3  # the counter's words beside the block
+
+# One for all: it is held for two additions, and a generator without one can be copied.
+_lock = threading.Lock()
 
 
 class Generator:
@@ -43,9 +53,6 @@ class Generator:
         if kind not in ("cpu", "cuda"):
             raise error(RuntimeError, f"Generator: device must be cpu or cuda, got device={device!r}")
         self.device = device
-        self._seed = 0
-        self._offset = 0
-        self._lock = threading.Lock()
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:
@@ -53,59 +60,75 @@ class Generator:
         seed = int(seed)
         if not -(1 << 63) <= seed <= _MASK64:
             raise error(RuntimeError, f"manual_seed: seed must fit in 64 bits, got seed={seed}")
-        self._seed, self._offset = seed & _MASK64, 0
+        self._place(seed & _MASK64, (), 0)
         return self
 
     def seed(self) -> int:
         """Take a seed from the operating system; returns it."""
-        self._seed, self._offset = int.from_bytes(os.urandom(8), "little"), 0
+        self._place(int.from_bytes(os.urandom(8), "little"), (), 0)
         return self._seed
 
     def initial_seed(self) -> int:
-        """The seed last set."""
+        """The seed last set; a fork has that of the generator it comes from."""
         return self._seed
 
-    def get_state(self) -> dict[str, int]:
+    def get_state(self) -> dict[str, Any]:
         """Seed and position, to be given to ``set_state`` (plain integers: any file can hold it)."""
-        return {"seed": self._seed, "offset": self._offset}
+        state: dict[str, Any] = {"seed": self._seed, "offset": self._offset}
+        return {**state, "fork": list(self._keys)} if self._keys else state
 
-    def set_state(self, state: dict[str, int]) -> Generator:
+    def set_state(self, state: dict[str, Any]) -> Generator:
         """Go to a position that ``get_state`` returned."""
         try:
-            seed, offset = int(state["seed"]), int(state["offset"])
-        except (TypeError, KeyError, ValueError):
-            raise error(TypeError, f"set_state: state must come from get_state(), got {state!r}") from None
-        self._seed, self._offset = seed & _MASK64, offset
+            seed, offset = operator.index(state["seed"]), operator.index(state["offset"])
+            keys = tuple([operator.index(key) for key in state.get("fork", ())])
+            fits = all(0 <= word <= _MASK64 for word in (seed, offset, *keys))
+        except (TypeError, KeyError, IndexError, AttributeError):
+            fits = False
+        if not fits or len(keys) > _FORK_KEYS:
+            raise error(TypeError, f"set_state: state must come from get_state(), got {state!r}")
+        self._place(seed, keys, offset)
         return self
+
+    def _place(self, seed: int, keys: tuple[int, ...], offset: int) -> None:
+        self._seed, self._keys, self._offset = seed, keys, offset
 
     def clone_state(self) -> Generator:
         """A second generator at the same position."""
         return Generator(self.device).set_state(self.get_state())
 
     def fork(self, *keys: int) -> Generator:
-        """An independent generator that depends on this one's seed and ``keys`` alone."""
-        words = np.random.SeedSequence([self._seed, *(int(k) & _MASK64 for k in keys)])
-        return Generator(self.device).manual_seed(int(words.generate_state(1, np.uint64)[0]))
+        """The independent generator that this one's seed and one to three ``keys`` stand for.
+
+        It starts at its beginning, whatever this one's position. Keys count modulo 2**64.
+        """
+        if not 1 <= len(keys) <= _FORK_KEYS:
+            raise error(TypeError, f"fork: takes one to three keys, got keys={keys}")
+        # The words of the counter are taken in a fork: its own forks get a key from its very end.
+        seed = int(philox(self._seed, _MASK64 - 1, 1, self._keys)[0]) if self._keys else self._seed
+        child = Generator.__new__(Generator)
+        child.device = self.device
+        child._place(seed, tuple([operator.index(key) & _MASK64 for key in keys]), 0)
+        return child
 
     def reserve(self, n: int) -> int:
         """Take ``n`` draws out of the stream; returns the number of their first block."""
-        with self._lock:
+        with _lock:
             block = self._offset
             self._offset += (n + 3) // 4
         return block
 
     def raw(self, n: int) -> NDArray[np.uint64]:
         """The next ``n`` 64-bit draws."""
-        return philox(self._seed, self.reserve(n), n)
+        return philox(self._seed, self.reserve(n), n, self._keys)
+
+    def each(self, count: int, n: int) -> NDArray[np.uint64]:
+        """``n`` draws for each of ``count`` images, as (count, n)."""
+        return self.raw(count * n).reshape(count, n)
 
     def uniform(self, shape: Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
-        """Uniform on [0, 1): the top 24 bits of a draw for float32 and float16, 53 for float64."""
-        bits = self.raw(prod(shape))
-        kind = np.dtype(dtype)
-        keep = 53 if kind == np.float64 else 11 if kind == np.float16 else 24
-        out = (bits >> np.uint64(64 - keep)).astype(kind if keep != 11 else np.float32)
-        out *= out.dtype.type(2.0**-keep)
-        return out.astype(kind, copy=False).reshape(shape)
+        """Uniform on [0, 1), with as many of a draw's top bits as ``dtype`` holds."""
+        return unit_interval(self.raw(prod(shape)), dtype).reshape(shape)
 
     def normal(self, shape: Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """Standard normal by Box and Muller's transform, in float64: one draw (two halves) each."""
@@ -133,12 +156,108 @@ class Generator:
         return np.argsort(self.raw(n), kind="stable").astype(np.int64, copy=False)
 
     def __repr__(self) -> str:
-        return f"<lucidlite.Generator seed={self._seed} offset={self._offset}>"
+        fork = f" fork={self._keys}" if self._keys else ""
+        return f"<lucidlite.Generator seed={self._seed}{fork} offset={self._offset}>"
 
 
-def philox(seed: int, block: int, n: int) -> NDArray[np.uint64]:
-    """Draws 0 to n - 1 from ``block`` on: Philox of counters block + 1, block + 2, ... under key seed."""
-    return np.random.Philox(counter=block, key=seed).random_raw(n)
+class Forks(Generator):
+    """``root.fork(*shared)``, except that ``each(count, n)`` draws from ``count`` forks of ``root``.
+
+    ``keys()`` returns the keys of these forks column by column, for each key a number that all
+    share or a sequence of ``count``; it is called when something is drawn. ``each`` for another
+    count is not about the images that the forks belong to, and takes draws of the generator's own.
+    """
+
+    def __init__(
+        self, root: Generator, shared: Sequence[int], count: int, keys: Callable[[], Sequence[Any]]
+    ) -> None:
+        own = root.fork(*shared)
+        self.device = own.device
+        self._place(own._seed, own._keys, 0)
+        self._count, self._columns, self._block = count, keys, 0
+        self._words = np.empty((count, 0), np.uint64)  # worked out and not drawn yet
+
+    def each(self, count: int, n: int) -> NDArray[np.uint64]:
+        """The next ``n`` draws of each fork, as (count, n)."""
+        if count != self._count:
+            return super().each(count, n)
+        blocks = (n + 3) // 4
+        if self._words.shape[1] < 4 * blocks:
+            # Two blocks cost little more than one, and cropping and flipping take two.
+            ahead = max(blocks, 2)
+            words = philox_of_each(self._seed, self._block, ahead, self._columns(), count)
+            self._words = np.concatenate([self._words, words], axis=1)
+            self._block += ahead
+        draws, self._words = self._words[:, :n], self._words[:, 4 * blocks :]
+        return draws
+
+
+def unit_interval(bits: NDArray[np.uint64], dtype: Any) -> NDArray[Any]:
+    """Draws as numbers in [0, 1): the top 53 bits for float64, 24 for float32, 11 for float16."""
+    kind = np.dtype(dtype)
+    keep = 53 if kind == np.float64 else 11 if kind == np.float16 else 24
+    out = (bits >> np.uint64(64 - keep)).astype(kind if keep != 11 else np.float32)
+    out *= out.dtype.type(2.0**-keep)
+    return out.astype(kind, copy=False)
+
+
+def philox(seed: int, block: int, n: int, keys: Sequence[int] = ()) -> NDArray[np.uint64]:
+    """Draws 0 to n - 1 from ``block`` on: Philox of counters block + 1, block + 2, ... under key seed.
+
+    ``keys`` are a fork's. NumPy's C code does the work.
+    """
+    counter = block
+    for word, key in enumerate(keys, 1):
+        counter |= key << 64 * word
+    return np.random.Philox(counter=counter, key=seed | len(keys) << 64).random_raw(n)
+
+
+def philox_of_each(
+    seed: int, block: int, blocks: int, keys: Sequence[Any], count: int
+) -> NDArray[np.uint64]:
+    """``philox(seed, block, 4 * blocks, k)`` for the keys k of ``count`` forks, one a row.
+
+    ``keys`` are given column by column, as in ``Forks``. Counters are worked on side by side, one
+    NumPy call a step; a 64-bit product is put together from 32-bit halves.
+    """
+    words = np.zeros((4, count, blocks), np.uint64)
+    words[0] = np.arange(1, blocks + 1, dtype=np.uint64) + np.uint64(block)
+    for word, column in zip(words[1:], keys, strict=False):
+        column = [column] if isinstance(column, int) else column
+        word[...] = np.array([int(key) & _MASK64 for key in column], np.uint64)[:, None]
+    even, odd = words[::2].reshape(2, -1), words[1::2].reshape(2, -1)
+    halves = np.empty((2, *even.shape), np.uint64)
+    products = np.empty((2, *halves.shape), np.uint64)
+    (low_low, low_high), (high_low, high_high) = products
+    crossed = high_high[::-1]
+    for round_key in np.array([[seed], [len(keys)]], np.uint64) + _WEYL_STEPS:
+        np.bitwise_and(even, _LOW, halves[0])
+        np.right_shift(even, _HALF, halves[1])
+        np.multiply(_MULTIPLIER_HALVES, halves, products)
+        low = even * _MULTIPLIERS
+        # Carries travel up until high_high is the product's upper word.
+        low_low >>= _HALF
+        high_low += low_low
+        np.bitwise_and(high_low, _LOW, low_low)
+        low_high += low_low
+        high_low >>= _HALF
+        low_high >>= _HALF
+        high_high += high_low
+        high_high += low_high
+        np.bitwise_xor(crossed, odd, even)
+        even ^= round_key
+        odd = low[::-1]
+    drawn = np.stack([even[0], odd[0], even[1], odd[1]], axis=-1)
+    return drawn.reshape(count, 4 * blocks)
+
+
+_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
+_MULTIPLIERS = np.array([[0xD2E7470EE14C6C93], [0xCA5A826395121157]], np.uint64)
+# By half of the multiplier, half of the counter's word, which of the two words, counter.
+_MULTIPLIER_HALVES = np.stack([_MULTIPLIERS & _LOW, _MULTIPLIERS >> _HALF])[:, None]
+_WEYL_STEPS = np.arange(10, dtype=np.uint64)[:, None, None] * np.array(
+    [[0x9E3779B97F4A7C15], [0xBB67AE8584CAA73B]], np.uint64
+)
 
 
 default_generator = Generator()

@@ -30,10 +30,11 @@ from lucidlite.dtypes import (
 from lucidlite.engine import backward
 from lucidlite.engine_checks import seeds
 from lucidlite.hooks import RemovableHandle, add_hook
-from lucidlite.ops import activation, compare, elementwise, indexing, inplace, join, reduce
+from lucidlite.ops import activation, choose, compare, elementwise, indexing, inplace, join, reduce
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
 from lucidlite.ops import sorting, transfer, unary
+from lucidlite.ops.common import OPERANDS
 from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.tape import wrap
 from lucidlite.size import Size
@@ -341,20 +342,20 @@ class Tensor(TensorBase, concrete=True):
 
     # -- arithmetic ----------------------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Tensor: return elementwise.add(self, other)
-    def __sub__(self, other: Any) -> Tensor: return elementwise.sub(self, other)
-    def __mul__(self, other: Any) -> Tensor: return elementwise.mul(self, other)
-    def __truediv__(self, other: Any) -> Tensor: return elementwise.div(self, other)
-    def __floordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other)
-    def __mod__(self, other: Any) -> Tensor: return elementwise.remainder(self, other)
-    def __pow__(self, other: Any) -> Tensor: return elementwise.pow(self, other)
-    def __radd__(self, other: Any) -> Tensor: return elementwise.add(self, other)
-    def __rsub__(self, other: Any) -> Tensor: return elementwise.sub(other, self)
-    def __rmul__(self, other: Any) -> Tensor: return elementwise.mul(self, other)
-    def __rtruediv__(self, other: Any) -> Tensor: return elementwise.div(other, self)
-    def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self)
-    def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self)
-    def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self)
+    def __add__(self, other: Any) -> Tensor: return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __sub__(self, other: Any) -> Tensor: return elementwise.sub(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __mul__(self, other: Any) -> Tensor: return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __truediv__(self, other: Any) -> Tensor: return elementwise.div(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __floordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __mod__(self, other: Any) -> Tensor: return elementwise.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __pow__(self, other: Any) -> Tensor: return elementwise.pow(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __radd__(self, other: Any) -> Tensor: return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rsub__(self, other: Any) -> Tensor: return elementwise.rsub(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rmul__(self, other: Any) -> Tensor: return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rtruediv__(self, other: Any) -> Tensor: return elementwise.mul(unary.reciprocal(self), other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
+    def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
+    def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __matmul__(self, other: Tensor) -> Tensor: return products.matmul(self, other)
     def __rmatmul__(self, other: Tensor) -> Tensor: return products.matmul(other, self)
     def __neg__(self) -> Tensor: return unary.neg(self)
@@ -369,15 +370,16 @@ class Tensor(TensorBase, concrete=True):
     def remainder(self, other: Any) -> Tensor: return elementwise.remainder(self, other)
     def pow(self, exponent: Any) -> Tensor: return elementwise.pow(self, exponent)
     def square(self) -> Tensor: return elementwise.square(self)
-    def maximum(self, other: Any) -> Tensor: return elementwise.maximum(self, other)
-    def minimum(self, other: Any) -> Tensor: return elementwise.minimum(self, other)
-    def clamp(self, min: Any = None, max: Any = None) -> Tensor: return elementwise.clamp(self, min, max)
-    def clip(self, min: Any = None, max: Any = None) -> Tensor: return elementwise.clamp(self, min, max)
-    def where(self, condition: Tensor, other: Any) -> Tensor: return elementwise.where(condition, self, other)
+    def maximum(self, other: Any) -> Tensor: return choose.maximum(self, other)
+    def minimum(self, other: Any) -> Tensor: return choose.minimum(self, other)
+    def clamp(self, min: Any = None, max: Any = None) -> Tensor: return choose.clamp(self, min, max)
+    def clip(self, min: Any = None, max: Any = None) -> Tensor: return choose.clamp(self, min, max)
+    def where(self, condition: Tensor, other: Any) -> Tensor: return choose.where(condition, self, other)
     def lerp(self, end: Tensor, weight: Any) -> Tensor: return elementwise.lerp(self, end, weight)
     def abs(self) -> Tensor: return unary.abs(self)
     def absolute(self) -> Tensor: return unary.abs(self)
     def neg(self) -> Tensor: return unary.neg(self)
+    def negative(self) -> Tensor: return unary.neg(self)
     def negative(self) -> Tensor: return unary.neg(self)
     def sign(self) -> Tensor: return unary.sign(self)
     def sqrt(self) -> Tensor: return unary.sqrt(self)
@@ -394,7 +396,7 @@ class Tensor(TensorBase, concrete=True):
     def log1p(self) -> Tensor: return unary.log1p(self)
     def sin(self) -> Tensor: return unary.sin(self)
     def cos(self) -> Tensor: return unary.cos(self)
-    def round(self, *, decimals: int = 0) -> Tensor: return unary.round(self, decimals=decimals)
+    def round(self, *, decimals: Any = None) -> Tensor: return unary.round(self, decimals=decimals)
     def clone(self) -> Tensor: return unary.clone(self)
     def relu(self) -> Tensor: return activation.relu(self)
     def sigmoid(self) -> Tensor: return activation.sigmoid(self)
@@ -405,20 +407,20 @@ class Tensor(TensorBase, concrete=True):
 
     # -- comparison and logic ------------------------------------------------------------------------
 
-    def __eq__(self, other: Any) -> Tensor: return compare.eq(self, other)  # type: ignore[override]
-    def __ne__(self, other: Any) -> Tensor: return compare.ne(self, other)  # type: ignore[override]
-    def __lt__(self, other: Any) -> Tensor: return compare.lt(self, other)
-    def __le__(self, other: Any) -> Tensor: return compare.le(self, other)
-    def __gt__(self, other: Any) -> Tensor: return compare.gt(self, other)
-    def __ge__(self, other: Any) -> Tensor: return compare.ge(self, other)
+    def __eq__(self, other: Any) -> Tensor: return compare.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[override]
+    def __ne__(self, other: Any) -> Tensor: return compare.ne(self, other) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[override]
+    def __lt__(self, other: Any) -> Tensor: return compare.lt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __le__(self, other: Any) -> Tensor: return compare.le(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __gt__(self, other: Any) -> Tensor: return compare.gt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __ge__(self, other: Any) -> Tensor: return compare.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
     __hash__ = object.__hash__
-    def __and__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other)
-    def __or__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other)
-    def __xor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other)
-    def __rand__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other)
-    def __ror__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other)
-    def __rxor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other)
-    def __invert__(self) -> Tensor: return compare.bitwise_not(self)
+    def __and__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __or__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __xor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rand__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __ror__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rxor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __invert__(self) -> Tensor: return compare.invert(self)
     def eq(self, other: Any) -> Tensor: return compare.eq(self, other)
     def ne(self, other: Any) -> Tensor: return compare.ne(self, other)
     def lt(self, other: Any) -> Tensor: return compare.lt(self, other)
@@ -529,7 +531,7 @@ class Tensor(TensorBase, concrete=True):
     def gather(self, dim: int, index: Tensor) -> Tensor: return indexing.gather(self, dim, index)
     def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor: return indexing.scatter_add(self, dim, index, src)
     def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor: return indexing.take_along_dim(self, indices, dim)
-    def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return indexing.masked_fill(self, mask, value)
+    def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return choose.masked_fill(self, mask, value)
     def masked_select(self, mask: Tensor) -> Tensor: return indexing.masked_select(self, mask)
     def nonzero(self, *, as_tuple: bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
 
@@ -548,7 +550,7 @@ class Tensor(TensorBase, concrete=True):
     def remainder_(self, other: Any) -> Tensor:
         return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
     def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        return inplace.assign("clamp_", self, lambda x: elementwise.clamp(x, min, max))
+        return inplace.assign("clamp_", self, lambda x: choose.clamp(x, min, max))
     def lerp_(self, end: Tensor, weight: Any) -> Tensor:
         return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
     def abs_(self) -> Tensor: return inplace.assign("abs_", self, unary.abs)

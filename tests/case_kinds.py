@@ -120,6 +120,7 @@ class Case:
     numeric: bool = True  # gradcheck makes sense: no kinks, no infinities
     second: str = ""  # why gradgradcheck is left out
     parity: str = ""  # why PyTorch is not asked
+    torch_grad: str = ""  # why PyTorch is asked for values only
     node: str = ""  # why grad_fn prints another name than PyTorch's
     layouts: bool = True  # give the same in any memory order
 
@@ -157,8 +158,8 @@ class Case:
         return self.grad and not self.inputs[i].constant and kind == "f"
 
 
-OPTIONS = {"call", "domain", "dtypes", "tol", "grad", "numeric", "second", "parity", "node",
-           "layouts"}  # fmt: skip
+OPTIONS = {"call", "domain", "dtypes", "tol", "grad", "numeric", "second", "parity", "torch_grad",
+           "node", "layouts"}  # fmt: skip
 
 
 class Table(list[Case]):

@@ -7,6 +7,7 @@ derivatives, other memory orders, and the same on a GPU or its stand-in.
 
 from __future__ import annotations
 
+import copy
 import operator
 
 from case_kinds import (
@@ -25,7 +26,7 @@ from case_kinds import (
 INTEGERS = ("int64", "int32", "uint8")
 COMPOSITE = "PyTorch composes this of other operations"
 OURS = "one node here, or a composite of other operations than PyTorch's"
-CLOSED = "second order is exact for a linear operation; nothing is left to check"
+FLAT = "the gradient is zero, whatever comes in"
 
 CASES = Table()
 row, rows = CASES.row, CASES.rows
@@ -52,14 +53,15 @@ def written(function):
 rows("abs neg square", [(2, 3)], dtypes=NUMBERS)
 rows("exp expm1 sin cos relu sigmoid tanh erf clone", [(2, 3)], dtypes=HALF)
 rows("sqrt rsqrt log log2 log10 log1p", [(2, 3)], domain="positive", dtypes=HALF)
-rows("reciprocal sign", [(2, 3)], domain="away", dtypes=HALF)
-rows("floor ceil trunc round", [(2, 3)], domain="between", dtypes=HALF)
+row("reciprocal", [(2, 3)], domain="away", dtypes=HALF)
+row("sign", [(2, 3)], domain="away", dtypes=HALF, second=FLAT)
+rows("floor ceil trunc round", [(2, 3)], domain="between", dtypes=HALF, second=FLAT)
 rows("exp sqrt rsqrt reciprocal log log2 log10 log1p sigmoid tanh sin cos expm1 erf",
      [(5,)], dtypes=("int64", "bool"), domain="positive", grad=False)  # fmt: skip
 rows("sign floor ceil trunc round clone relu", [(5,)], dtypes=INTEGERS, grad=False)
-rows("sign clone abs", [(5,)], dtypes=("bool",), grad=False)
-rows("abs exp log relu sigmoid tanh sqrt neg clone floor erf", [()], domain="positive")
-rows("abs exp log relu sigmoid tanh sqrt neg sign erf", [(0, 3)])
+rows("sign clone", [(5,)], dtypes=("bool",), grad=False)
+rows("abs exp log relu sigmoid tanh sqrt neg clone erf", [()], domain="positive")
+rows("abs exp log relu sigmoid tanh sqrt neg erf", [(0, 3)])
 rows("abs neg sign sqrt rsqrt reciprocal floor ceil trunc round exp expm1 log log1p log2 log10 "
      "sin cos relu sigmoid tanh erf square", [(3, 4)], domain="extreme", grad=False, dtypes=HALF,
      tol=4)  # fmt: skip
@@ -67,7 +69,7 @@ rows("relu sigmoid tanh exp", [(2, 3, 4, 5)])
 row("abs", [(12,)], domain="zeros", numeric=False)
 row("relu", [(12,)], domain="zeros", numeric=False)
 row("round", [(6,)], decimals=2, domain="between", numeric=False)
-row("round", [(6,)], decimals=-1, domain="between")
+row("round", [(6,)], decimals=-1, domain="between", second=FLAT)
 row("round", [(8,)], domain="ties", call=lambda T, x: T.round(x / 2), numeric=False)
 rows("absolute Tensor.absolute Tensor.negative", [(2, 3)])
 row("Tensor.__neg__", [(2, 3)], call=lambda _, x: -x)
@@ -123,9 +125,9 @@ for name in "add sub mul truediv floordiv mod".split():
     row(f"Tensor.__r{name}__", [(2, 3)], call=infix(function, 1.5, left=True), node=OURS, **options)
 row("add", [(2, 3), of("int64", 3)])
 row("mul", [(2, 3), bools(3)])
-row("mul", [of("float32", 2, 3), of("float64", 3)])
-row("add", [of("float32", 2, 3), of("float64")])
-row("add", [of("float16", 2, 3), of("float32")])
+row("mul", [of("float32", 2, 3), of("float64", 3)], numeric=False, dtypes=("float32",))
+row("add", [of("float32", 2, 3), of("float64")], numeric=False, dtypes=("float32",))
+row("add", [of("float16", 2, 3), of("float32")], numeric=False, dtypes=("float16",))
 row("sub", [of("int64", 2, 3), of("float32")], grad=False)
 row("add", [of("uint8", 4), of("int8", 4)], grad=False)
 rows("maximum minimum", [(8,), (8,)], domain="ties", numeric=False)
@@ -144,7 +146,7 @@ row("Tensor.clip", [(2, 3)], -0.5, 0.5)
 row("where", [bools(2, 3), (2, 3), (3,)], dtypes=HALF)
 row("where", [bools(3), (2, 3), ()])
 row("where", [bools(2, 3), (2, 3)], 0.0)
-row("where", [bools(2, 3), of("int64", 2, 3), of("float32", 3)])
+row("where", [bools(2, 3), of("int64", 2, 3), (3,)])
 row("where", [bools(2, 3)], 1.5, 2.5, grad=False)
 row("where", [bools(2, 3)], grad=False)
 row("where", [bools(2, 3, 4, 5), (2, 3, 4, 5), (2, 3, 4, 5)])
@@ -191,12 +193,12 @@ rows("sum mean", [(2, 3, 4)], -1, True)
 rows("sum mean", [(2, 3, 4)], dim=(0, -1))
 rows("sum mean", [(2, 3, 4)], dim=(0, 2), keepdim=True)
 rows("sum mean", [(2, 3, 4, 5)], dim=(2, 3))
-rows("sum mean var", [(2, 3, 4)], dim=[])
+rows("sum mean", [(2, 3, 4)], dim=[])
 rows("sum mean", [()])
 rows("sum mean", [()], 0)
 row("sum", [(0, 3)])
 row("sum", [(0, 3)], 0)
-row("mean", [(0, 3)], 0, domain="extreme")
+row("mean", [(0, 3)], 0, numeric=False)
 row("sum", [(2, 3)], dtypes=(*INTEGERS, "bool"), grad=False)
 row("sum", [(2, 3)], dim=0, dtypes=(*INTEGERS, "bool"), grad=False)
 row("sum", [(2, 3)], call=lambda T, x: T.sum(x, dtype=T.float64), dtypes=("float32", "int64"),
@@ -348,7 +350,7 @@ row("Tensor.expand_as", [(2, 1), const((3, 2, 4))])
 row("broadcast_to", [(3,)], (2, 3))
 row("Tensor.contiguous", [(2, 3)], call=lambda _, x: x.t().contiguous())
 row("Tensor.contiguous", [(2, 3)], call=lambda _, x: x.contiguous() * 1)
-row("Tensor.detach", [(2, 3)], call=lambda _, x: x.detach() * x)
+row("Tensor.detach", [(2, 3)], call=lambda _, x: x.detach() * x, numeric=False)
 row("Tensor.repeat", [(2, 3)], call=lambda _, x: x.repeat(2, 1, 3))
 row("Tensor.repeat", [()], call=lambda _, x: x.repeat(3))
 row("tile", [(2, 3)], (2,))
@@ -360,7 +362,7 @@ row("roll", [(2, 3)], -1, 1)
 row("roll", [(2, 3, 4)], shifts=(1, -2), dims=(0, 2))
 row("cat", [(2, 3), (2, 1), (2, 2)], call=lambda T, *x: T.cat(x, 1), dtypes=HALF)
 row("cat", [(2, 3), (4, 3)], call=lambda T, *x: T.cat(list(x), dim=-2))
-row("cat", [of("float32", 2, 3), of("int64", 1, 3)], call=lambda T, *x: T.cat(x))
+row("cat", [(2, 3), of("int64", 1, 3)], call=lambda T, *x: T.cat(x))
 row("cat", [(0,), (2, 3)], call=lambda T, *x: T.cat(x, 0), node=OURS)
 row("cat", [(2, 3, 4, 5), (2, 2, 4, 5)], call=lambda T, *x: T.cat(x, 1))
 row("cat", [(2, 3, 4, 5), (2, 3, 1, 5)], call=lambda T, *x: T.cat(x, 2))
@@ -419,7 +421,7 @@ row("gather", [(4, 5), ints((4, 7), 0, 5)], call=lambda _, x, i: x.gather(1, i))
 row("gather", [(2, 3, 4), ints((2, 2, 3), 0, 4)], call=lambda _, x, i: x.gather(2, i))
 row("scatter_add", [(4, 5), ints((2, 5), 0, 4), (2, 5)],
     call=lambda T, x, i, y: T.scatter_add(x, 0, i, y))  # fmt: skip
-row("scatter_add", [(4, 5), ints((3, 4), 0, 5), (4, 6)],
+row("scatter_add", [(4, 5), ints((3, 4), 0, 5), (4, 6)], torch_grad="an error in PyTorch",
     call=lambda _, x, i, y: x.scatter_add(1, i, y))  # fmt: skip
 row("take_along_dim", [(4, 5), ints((4, 2), 0, 5)], 1)
 row("take_along_dim", [(4, 5), ints((1, 5), 0, 4)], dim=0)
@@ -443,7 +445,7 @@ for name in "neg_ exp_ tanh_ sigmoid_ relu_".split():
 for name in "sqrt_ rsqrt_ log_ abs_ reciprocal_".split():
     row(f"Tensor.{name}", [(2, 3)], call=doubled(name), domain="positive")
 for name in "floor_ ceil_ round_".split():
-    row(f"Tensor.{name}", [(2, 3)], call=doubled(name), domain="distinct")
+    row(f"Tensor.{name}", [(2, 3)], call=doubled(name), domain="distinct", second=FLAT)
 for name in "add_ sub_ mul_ div_".split():
     row(f"Tensor.{name}", [(2, 3), (3,)], call=doubled(name), domain="away")
     row(f"Tensor.{name}", [(2, 3)], call=doubled(name, 2.5))
@@ -463,9 +465,9 @@ row("Tensor.__ipow__", [(2, 3)], call=lambda _, x: operator.ipow(x * 2, 2))
 row("Tensor.copy_", [(2, 3), (3,)], call=lambda _, x, y: (x * 2).copy_(y))
 row("Tensor.copy_", [of("int64", 3), of("float32", 3)], call=lambda _, x, y: x.clone().copy_(y),
     grad=False)  # fmt: skip
-row("Tensor.fill_", [(2, 3)], call=lambda _, x: (x * 2).fill_(2.0), node=OURS)
+row("Tensor.fill_", [(2, 3)], call=lambda _, x: (x * 2).fill_(2.0), node=OURS, second=FLAT)
 row("Tensor.fill_", [(2, 3), ()], call=lambda _, x, y: (x * 2).fill_(y), node=OURS)
-row("Tensor.zero_", [(2, 3)], call=lambda _, x: (x * 2).zero_(), node=OURS)
+row("Tensor.zero_", [(2, 3)], call=lambda _, x: (x * 2).zero_(), node=OURS, second=FLAT)
 row("Tensor.masked_fill_", [(2, 3), bools(2, 3)], call=lambda _, x, m: (x * 2).masked_fill_(m, 1.0))
 
 
@@ -517,7 +519,8 @@ rows("softmax log_softmax", [(2, 3, 4)], dim=-2)
 rows("softmax log_softmax", [()], 0)
 rows("softmax log_softmax", [(3,)], call=lambda T, x: (T.softmax(x * 1e4, 0),
                                                       T.log_softmax(x * 1e3, 0)), numeric=False)
-rows("softmax log_softmax", [of("float16", 3, 4)], call=lambda T, x: T.softmax(x, 1, T.float32))
+rows("softmax log_softmax", [(3, 4)], numeric=False,
+     call=lambda T, x: T.softmax(x.half(), 1, T.float32), tol=1000)  # fmt: skip
 rows("nn.functional.softmax nn.functional.log_softmax", [(3, 4)], 0)
 rows("nn.functional.softmax nn.functional.log_softmax", [(0, 4)], dim=1)
 rows("nn.functional.relu nn.functional.sigmoid nn.functional.tanh", [(2, 3)])
@@ -528,7 +531,9 @@ row("nn.functional.leaky_relu", [(2, 3)],
     call=lambda T, x: T.nn.functional.leaky_relu(x * 2, 0.2, inplace=True))  # fmt: skip
 row("nn.functional.leaky_relu", [(12,)], domain="zeros", numeric=False)
 row("nn.functional.gelu", [(2, 3)], approximate="tanh", dtypes=HALF)
-rows("nn.functional.leaky_relu nn.functional.gelu", [(12,)], domain="extreme", grad=False)
+row("nn.functional.leaky_relu", [(12,)], domain="extreme", grad=False)
+row("nn.functional.gelu", [(12,)], domain="extreme", grad=False,
+    parity="gelu(inf) is inf; PyTorch's vector code gives NaN")  # fmt: skip
 BATCH_NORM = "nn.functional.batch_norm"
 
 
@@ -668,10 +673,13 @@ row(NLL, [(3,), ints((), 0, 3)], node=OURS)
 
 row("Tensor.size", [(2, 3)], call=lambda _, x: (tuple(x.size()), x.size(-1), x.shape[0]), grad=False)
 rows("Tensor.dim Tensor.ndimension Tensor.nelement Tensor.numel Tensor.element_size "
-     "Tensor.is_floating_point Tensor.is_complex Tensor.is_inference Tensor.__len__ "
-     "Tensor.is_contiguous", [(2, 3)], grad=False, dtypes=ALL_DTYPES)  # fmt: skip
-row("Tensor.stride", [(2, 3, 4)], call=lambda _, x: (tuple(x.stride()), x.stride(1)), grad=False)
-row("Tensor.is_contiguous", [(2, 3)], call=lambda _, x: x.t().is_contiguous(), grad=False)
+     "Tensor.is_floating_point Tensor.is_complex Tensor.is_inference Tensor.__len__",
+     [(2, 3)], grad=False, dtypes=ALL_DTYPES)  # fmt: skip
+row("Tensor.is_contiguous", [(2, 3)], grad=False, layouts=False)
+row("Tensor.is_contiguous", [(2, 3)], call=lambda _, x: x.t().is_contiguous(), grad=False,
+    layouts=False)  # fmt: skip
+row("Tensor.stride", [(2, 3, 4)], call=lambda _, x: (tuple(x.stride()), x.stride(1)), grad=False,
+    layouts=False)  # fmt: skip
 row("Tensor.item", [(1, 1)], grad=False, dtypes=ALL_DTYPES)
 row("Tensor.tolist", [(2, 3)], grad=False, dtypes=ALL_DTYPES)
 row("Tensor.tolist", [()], grad=False)
@@ -682,9 +690,8 @@ row("Tensor.__index__", [ints((1,), 0, 9)], grad=False)
 row("Tensor.__contains__", [(6,)], call=lambda _, x: (1.0 in x, 9 in x), domain="ties", grad=False)
 row("Tensor.type", [(2,)], call=lambda _, x: x.cpu().type()[-6:], grad=False,
     parity="PyTorch prints 'torch.FloatTensor'")  # fmt: skip
-row("Tensor.__copy__", [(2, 3)], call=lambda _, x: x.__copy__() * 1, node=OURS,
-    parity="torch.Tensor has no __copy__")  # fmt: skip
-row("Tensor.__deepcopy__", [(2, 3)], call=lambda _, x: x.__deepcopy__({}), grad=False)
+row("Tensor.__copy__", [(2, 3)], call=lambda _, x: copy.copy(x), grad=False)
+row("Tensor.__deepcopy__", [(2, 3)], call=lambda _, x: copy.deepcopy(x), grad=False)
 
 # -- made like another -----------------------------------------------------------------------------
 

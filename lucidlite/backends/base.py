@@ -104,8 +104,10 @@ class Backend(
 
         ``out`` receives the result where it is given, which may be one of ``arrays``.
         """
-        if len(arrays) == 2 and arrays[0].strides != arrays[1].strides:
-            arrays = self.align(*arrays)
+        if len(arrays) == 2:
+            a, b = arrays
+            if a.ndim == b.ndim == 4 and a.strides != b.strides:
+                arrays = self.align(a, b)
         if out is not None:
             return self.call(name, *arrays, out=out)
         result = self.call(name, *arrays)

@@ -109,13 +109,20 @@ def new_settings(args: argparse.Namespace) -> tuple[Settings, Source]:
         value["epochs"] = _EPOCHS.get(value["data"], 5)
     if value["lr"] is None:
         value["lr"] = PEAKS[value["optimizer"]]
-    if value["model"] not in MODELS:
-        path, _, name = value["model"].rpartition(":")
-        value["model"] = f"{Path(path).resolve()}:{name}"  # the run is used from other folders too
-    if value["data"] not in NAMES:
-        value["data"] = str(Path(value["data"]).expanduser().resolve())
+    value["model"], value["data"] = full_model(value["model"]), full_data(value["data"])
     settings = Settings(**{**value, "input": wanted, "classes": classes, "mean": mean, "std": std})
     return settings, source
+
+
+def full_model(name: str) -> str:
+    """A model's name as run.json has it, which is understood from other folders too."""
+    path, colon, kind = name.rpartition(":")
+    return f"{Path(path).resolve()}:{kind}" if colon and name not in MODELS else name
+
+
+def full_data(name: str) -> str:
+    """The name of data as run.json has it."""
+    return name if name in NAMES else str(Path(name).expanduser().resolve())
 
 
 def build(settings: Settings, device: str) -> Module:
@@ -146,7 +153,7 @@ def open_run(place: str | Path, args: argparse.Namespace, device: str) -> Run:
         settings = Settings.load(weights.parent)
         for key, value in given.items():
             if value is not None:
-                setattr(settings, key, value)
+                setattr(settings, key, full_data(value) if key == "data" else value)
         source = find_source(settings.data, settings.data_root, getattr(args, "download", False))
     elif getattr(args, "model", None) is None:
         raise error(

@@ -16,6 +16,8 @@ from lucidlite.commands.common import (
     add_device_option,
     build,
     device_of,
+    full_data,
+    full_model,
     new_settings,
     newest_run,
     positive,
@@ -76,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--workers", metavar="N", type=int, default=0, help="threads that load images (default: 0)"
     )
     parser.add_argument(
-        "--resume", metavar="FOLDER", type=Path, nargs="?", const=Path(""),
+        "--resume", metavar="FOLDER", nargs="?", const="",
         help="go on with the run in FOLDER, by default the newest in runs/; its own settings count",
     )  # fmt: skip
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures at the end")
@@ -164,15 +166,15 @@ def _family(data: str, model: str) -> str:
 
 def _found(args: argparse.Namespace) -> Path:
     """The folder to go on with: the one named, or the newest of those the options describe."""
-    folder: Path = args.resume
-    if folder == Path(""):
-        if args.out is not None:
-            folder = args.out
-        elif args.data is None and args.model is None:
-            folder = newest_run()
-        else:
-            name = _family(args.data or DEFAULTS["data"], args.model or DEFAULTS["model"])
-            folder = newest_run(pattern=f"{name}*")
+    if args.resume:
+        folder = Path(args.resume)
+    elif args.out is not None:
+        folder = args.out
+    elif args.data is None and args.model is None:
+        folder = newest_run()
+    else:
+        name = _family(args.data or DEFAULTS["data"], args.model or DEFAULTS["model"])
+        folder = newest_run(pattern=f"{name}*")
     if not (folder / RUN).is_file() or not (folder / LAST).is_file():
         raise error(FileNotFoundError, f"there is nothing to resume in {folder}: no {LAST} in it")
     return folder
@@ -182,11 +184,11 @@ def _resumed(folder: Path, args: argparse.Namespace) -> Settings:
     """The settings of the run; ValueError for an option that contradicts them."""
     settings = Settings.load(folder)
     kept = dataclasses.asdict(settings)
+    full = {"data": full_data, "model": full_model}
     for name in _KEPT:
         given = getattr(args, name)
-        if name in ("data", "model") and given is not None:
-            same = _family(kept["data"], kept["model"]).split("-")
-            given = kept[name] if set(_tail(given)).issubset(same) else given
+        if given is not None and name in full:
+            given = full[name](given)
         if given is not None and given != kept[name]:
             raise error(
                 ValueError,
@@ -196,10 +198,6 @@ def _resumed(folder: Path, args: argparse.Namespace) -> Settings:
     if args.data_root is not None:
         settings.data_root = args.data_root
     return settings
-
-
-def _tail(name: str) -> list[str]:
-    return Path(name.rpartition(":")[2]).name.lower().split("-")
 
 
 def _line(row: EpochRow, epochs: int) -> str:

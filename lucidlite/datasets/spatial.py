@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from lucidlite.callsite import error
 from lucidlite.creation import from_numpy, tensor
 from lucidlite.grad_mode import is_grad_enabled
-from lucidlite.ops.elementwise import where
+from lucidlite.ops.choose import where
 from lucidlite.ops.join import stack
 from lucidlite.tensor import Tensor
 

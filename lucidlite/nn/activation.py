@@ -22,7 +22,10 @@ class ReLU(Module):
 
 
 class LeakyReLU(Module):
-    """``input`` where positive, ``negative_slope * input`` elsewhere. Semantics: torch.nn.LeakyReLU."""
+    """``input`` where positive, ``negative_slope * input`` elsewhere.
+
+    Semantics: torch.nn.LeakyReLU.
+    """
 
     def __init__(self, negative_slope: float = 0.01, inplace: bool = False) -> None:
         super().__init__()
@@ -72,7 +75,7 @@ class Softmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.softmax(input, self.dim)
+        return F.softmax(input, self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"
@@ -86,7 +89,7 @@ class LogSoftmax(Module):
         self.dim = dim
 
     def forward(self, input: Tensor) -> Tensor:
-        return F.log_softmax(input, self.dim)
+        return F.log_softmax(input, self.dim, _stacklevel=5)
 
     def extra_repr(self) -> str:
         return f"dim={self.dim}"

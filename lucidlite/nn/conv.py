@@ -76,7 +76,7 @@ class Conv2d(Module):
             if padding not in ("same", "valid"):
                 raise error(
                     ValueError,
-                    f"Conv2d: padding must be 'same', 'valid' or numbers, got padding={padding!r}",
+                    f"Conv2d: Invalid padding string {padding!r}, should be one of 'valid', 'same'",
                 )
             if padding == "same" and self.stride != (1, 1):
                 raise error(

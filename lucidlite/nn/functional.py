@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
 from lucidlite.callsite import error
+from lucidlite.geometry import integer
 from lucidlite.ops import activation, norm
 from lucidlite.ops.activation import gelu, sigmoid, tanh
 from lucidlite.ops.conv import conv2d, pad_from_inside, pad_with_value
@@ -76,11 +78,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool 
     return _either("dropout_", input, op, inplace and training and p > 0)
 
 
-def _default_dim(op: str, input: Tensor, dim: int | None, _stacklevel: int) -> int:
-    del _stacklevel
-    if dim is not None:
-        return dim
-    # PyTorch's old default, which warns there.
+def _softmax_dim(op: str, input: Tensor, stacklevel: int) -> int:
+    """PyTorch's old default."""
+    warnings.warn(
+        f"Implicit dimension choice for {op} has been deprecated. Change the call to include "
+        "dim=X as an argument.",
+        stacklevel=stacklevel,
+    )
     return 0 if input.dim() in (0, 1, 3) else 1
 
 
@@ -88,16 +92,18 @@ def softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """``exp(input) / sum(exp(input))`` along ``dim``. Semantics: torch.nn.functional.softmax."""
-    return activation.softmax(input, _default_dim("softmax", input, dim, _stacklevel), dtype)
+    if dim is None:
+        dim = _softmax_dim("softmax", input, _stacklevel)
+    return activation.softmax(input, dim, dtype)
 
 
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
     """``log(softmax(input))`` along ``dim``. Semantics: torch.nn.functional.log_softmax."""
-    return activation.log_softmax(
-        input, _default_dim("log_softmax", input, dim, _stacklevel), dtype
-    )
+    if dim is None:
+        dim = _softmax_dim("log_softmax", input, _stacklevel)
+    return activation.log_softmax(input, dim, dtype)
 
 
 def pad(
@@ -105,8 +111,9 @@ def pad(
 ) -> Tensor:
     """Borders added: ``pad`` is (left, right, top, bottom, ...), last dim first; negative crops.
 
-    mode 'constant' fills with ``value`` (0); 'reflect', 'replicate' and 'circular' fill the last
-    two dims from the image.
+    mode 'constant' fills with ``value`` (0), in any number of dims; 'reflect', 'replicate' and
+    'circular' fill from the input: the last dim of a 2D or 3D one, the last two of a 3D or 4D one,
+    and raise NotImplementedError for others. RuntimeError where more is asked for than there is.
 
     >>> import lucidlite
     >>> lucidlite.nn.functional.pad(lucidlite.ones(2), (1, 0))
@@ -114,17 +121,20 @@ def pad(
 
     Semantics: torch.nn.functional.pad.
     """
+    if not isinstance(pad, (tuple, list)):
+        raise error(TypeError, f"pad: pad must be a tuple of ints, got pad={pad!r}")
+    sizes = tuple(integer("pad", "pad", n) for n in pad)
     if mode == "constant":
-        return pad_with_value(input, tuple(pad), 0.0 if value is None else value)
+        return pad_with_value(input, sizes, 0.0 if value is None else value)
     if mode not in ("reflect", "replicate", "circular"):
         raise error(NotImplementedError, f"pad: unrecognised padding mode, got mode={mode!r}")
     if value is not None:
-        raise error(ValueError, f"pad: mode {mode!r} doesn't take value, got value={value}")
-    if len(pad) != 4 or input.dim() < 3:
+        raise error(RuntimeError, f"pad: mode {mode!r} doesn't take in value, got value={value}")
+    if (len(sizes), input.dim()) not in ((2, 2), (2, 3), (4, 3), (4, 4)):
         raise error(
             NotImplementedError,
-            f"pad: mode {mode!r} pads the last two dims of images, got pad={tuple(pad)}, "
-            f"shape={tuple(input.shape)}",
+            f"pad: mode {mode!r} pads the last dim of 2D or 3D input or the last two of 3D or 4D "
+            f"input, got pad={sizes}, shape={tuple(input.shape)}",
         )
-    left, right, top, bottom = pad
+    left, right, top, bottom = sizes if len(sizes) == 4 else (*sizes, 0, 0)
     return pad_from_inside(input, (left, right, top, bottom), mode)

@@ -72,6 +72,7 @@ class Identity(Module):
     """The input itself; accepts any arguments. Semantics: torch.nn.Identity."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        del args, kwargs
         super().__init__()
 
     def forward(self, input: Tensor) -> Tensor:

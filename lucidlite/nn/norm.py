@@ -15,6 +15,11 @@ from lucidlite.tensor import Tensor
 
 
 class _BatchNorm(Module):
+    """Weight (ones) and bias (zeros) a channel where ``affine``; running mean and variance, moved
+    by ``momentum`` (None: the mean over all batches seen) in training and used in evaluation,
+    where ``track_running_stats``.
+    """
+
     def __init__(
         self,
         num_features: int,
@@ -24,6 +29,8 @@ class _BatchNorm(Module):
         track_running_stats: bool = True,
         device: Any = None,
         dtype: Any = None,
+        *,
+        bias: bool = True,
     ) -> None:
         super().__init__()
         self.num_features = num_features
@@ -36,9 +43,11 @@ class _BatchNorm(Module):
         self.bias: Any
         if affine:
             self.weight = Parameter(ones(num_features, **where))
-            self.bias = Parameter(zeros(num_features, **where))
         else:
             self.register_parameter("weight", None)
+        if affine and bias:
+            self.bias = Parameter(zeros(num_features, **where))
+        else:
             self.register_parameter("bias", None)
         self.running_mean: Any
         self.running_var: Any
@@ -61,7 +70,8 @@ class _BatchNorm(Module):
         self.reset_running_stats()
         if self.affine:
             init.ones_(self.weight)
-            init.zeros_(self.bias)
+            if self.bias is not None:
+                init.zeros_(self.bias)
 
     def _check_input_dim(self, input: Tensor) -> None:
         raise NotImplementedError
@@ -69,11 +79,12 @@ class _BatchNorm(Module):
     def forward(self, input: Tensor) -> Tensor:
         self._check_input_dim(input)
         momentum = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.num_batches_tracked is not None:
+        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
             self.num_batches_tracked.add_(1)
             if self.momentum is None:  # the mean over all batches seen
                 momentum = 1.0 / float(self.num_batches_tracked)
-        use_batch = self.training or self.running_mean is None
+        use_batch = self.training or (self.running_mean is None and self.running_var is None)
+        # In training statistics are given to be updated, in evaluation to be used.
         tracked = not self.training or self.track_running_stats
         return F.batch_norm(
             input,
@@ -89,7 +100,7 @@ class _BatchNorm(Module):
     def extra_repr(self) -> str:
         return (
             f"{self.num_features}, eps={self.eps}, momentum={self.momentum}, affine={self.affine}, "
-            f"track_running_stats={self.track_running_stats}"
+            f"bias={self.bias is not None}, track_running_stats={self.track_running_stats}"
         )
 
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
-from lucidlite.ops.common import check_tensor, floating, to_dtype, wrap_dim
+from lucidlite.ops.common import check_tensor, floating, to_dtype, widened, wrap_dim
 from lucidlite.ops.compare import gt
-from lucidlite.ops.elementwise import where
+from lucidlite.ops.choose import where
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.unary import exp
 from lucidlite.tape import OUT, record, wrap
@@ -45,12 +45,18 @@ def relu_grad_vjp(node: Node, grad: Tensor) -> Gradients:
     return relu_grad(grad, output), None
 
 
+def _check_floating(op: str, input: Tensor) -> None:
+    if input.array.dtype.kind != "f":
+        raise error(NotImplementedError, f"{op}: not implemented for {input.dtype}; use float()")
+
+
 def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
     """``input`` where positive, ``negative_slope * input`` elsewhere.
 
     Semantics: torch.nn.functional.leaky_relu.
     """
     check_tensor("leaky_relu", "input", input)
+    _check_floating("leaky_relu", input)
     slope = input.backend.asarray(negative_slope, input.array.dtype)
     out = where(input.detach() > 0, input.detach(), input.detach() * wrap(slope, input.backend))
     return record(out.array, leaky_relu_vjp, (input,), (negative_slope,), save=(input,))
@@ -94,26 +100,23 @@ def erf_vjp(node: Node, grad: Tensor) -> Tensor:
     return grad * exp(-(x * x)) * (2.0 / math.sqrt(math.pi))
 
 
-def gelu(input: Tensor, approximate: str = "none") -> Tensor:
+def gelu(input: Tensor, *, approximate: str = "none") -> Tensor:
     """``input * Phi(input)``, Phi the normal distribution function; 'tanh' approximates it.
 
     Semantics: torch.nn.functional.gelu. Source: Hendrycks and Gimpel, 2016.
     """
     check_tensor("gelu", "input", input)
-    if input.array.dtype.kind != "f":
-        raise error(RuntimeError, f"gelu: expected a floating point dtype, got {input.dtype}")
+    if not isinstance(approximate, str):
+        raise error(TypeError, f"gelu: approximate must be str, got approximate={approximate!r}")
     if approximate not in ("none", "tanh"):
         raise error(
             RuntimeError,
             "gelu: approximate argument must be either none or tanh, "
             f"got approximate={approximate!r}",
         )
-    x = input.detach()
-    if approximate == "none":
-        out = x * (0.5 * (1 + erf(x * math.sqrt(0.5))))
-    else:
-        out = 0.5 * x * (1 + tanh(_gelu_inner(x)))
-    return record(out.array, gelu_vjp, (input,), (approximate,), save=(input,))
+    _check_floating("gelu", input)
+    out = input.backend.gelu(input.array, approximate == "tanh")
+    return record(out, gelu_vjp, (input,), (approximate,), save=(input,))
 
 
 def _gelu_inner(x: Tensor) -> Tensor:
@@ -121,7 +124,7 @@ def _gelu_inner(x: Tensor) -> Tensor:
 
 
 def gelu_vjp(node: Node, grad: Tensor, approximate: str) -> Tensor:
-    (x,) = node.saved_tensors
+    x, grad = widened(*node.saved_tensors, grad)
     if approximate == "none":
         distribution = 0.5 * (1 + erf(x * math.sqrt(0.5)))
         density = exp(-0.5 * (x * x)) * (1.0 / math.sqrt(2.0 * math.pi))
@@ -145,7 +148,7 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def softmax_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
-    (y,) = node.saved_tensors
+    y, grad = widened(*node.saved_tensors, grad)
     weighted = grad * y
     return weighted - y * sum(weighted, dim, keepdim=True)
 
@@ -157,7 +160,7 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def log_softmax_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
-    (y,) = node.saved_tensors
+    y, grad = widened(*node.saved_tensors, grad)
     return grad - exp(y) * sum(grad, dim, keepdim=True)
 
 
@@ -165,6 +168,6 @@ def _softmax_input(op: str, input: Tensor, dim: int, dtype: Any) -> tuple[Tensor
     check_tensor(op, "input", input)
     if dtype is not None:
         input = to_dtype(input, as_dtype(dtype, op).numpy)
-    if input.array.dtype.kind != "f":
-        raise error(RuntimeError, f"{op}: expected a floating point dtype, got {input.dtype}")
-    return input, wrap_dim(op, dim, input.array.ndim)
+    axis = wrap_dim(op, dim, input.array.ndim)
+    _check_floating(op, input)
+    return input, axis

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import (
+    SCALARS,
     check_broadcast,
     check_device,
     check_dtype,
@@ -124,7 +125,7 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 def _bound(name: str, value: Any) -> Any:
     if isinstance(value, TensorBase) and not value.array.ndim and not value.requires_grad:
         value = value.backend.to_numpy(value.array).item()
-    if value is not None and not isinstance(value, (int, float)):
+    if value is not None and not isinstance(value, SCALARS):
         raise error(
             TypeError,
             "clamp: min and max must both be numbers or both be tensors, "

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 Number = bool | int | float
 SCALARS = (int, float, np.bool_, np.integer, np.floating)
+OPERANDS = (TensorBase, *SCALARS, np.ndarray)  # what operators take; for others Python asks the other
 
 
 def to_dtype(input: TensorBase, numpy_dtype: Any) -> Tensor:
@@ -42,6 +43,13 @@ def to_dtype(input: TensorBase, numpy_dtype: Any) -> Tensor:
 
 def to_copy_vjp(node: Any, grad: Tensor) -> Tensor:
     return grad  # the engine converts a gradient to its parent's dtype
+
+
+def widened(*tensors: Any) -> tuple[Any, ...]:
+    """float16 tensors as float32, for a vjp that rounds once: the engine converts its result."""
+    if tensors[0].array.dtype != np.float16:
+        return tensors
+    return tuple(to_dtype(t, float32.numpy) for t in tensors)
 
 
 def zero_vjp(node: Node, grad: Tensor) -> tuple[Tensor, ...]:

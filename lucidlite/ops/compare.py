@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.callsite import error
-from lucidlite.ops.common import check_broadcast, check_tensor, operands
+from lucidlite.ops.common import check_broadcast, check_dtype, check_tensor, operands
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
@@ -54,19 +54,25 @@ def ge(input: Any, other: Any) -> Tensor:
     return _compare("ge", "greater_equal", input, other)
 
 
+def _logical(op: str, input: Any, other: Any) -> Tensor:
+    check_tensor(op, "input", input)
+    check_tensor(op, "other", other)
+    return _compare(op, op, input, other)
+
+
 def logical_and(input: Any, other: Any) -> Tensor:
     """True where both are nonzero. Semantics: torch.logical_and."""
-    return _compare("logical_and", "logical_and", input, other)
+    return _logical("logical_and", input, other)
 
 
 def logical_or(input: Any, other: Any) -> Tensor:
     """True where either is nonzero. Semantics: torch.logical_or."""
-    return _compare("logical_or", "logical_or", input, other)
+    return _logical("logical_or", input, other)
 
 
 def logical_xor(input: Any, other: Any) -> Tensor:
     """True where exactly one is nonzero. Semantics: torch.logical_xor."""
-    return _compare("logical_xor", "logical_xor", input, other)
+    return _logical("logical_xor", input, other)
 
 
 def logical_not(input: Tensor) -> Tensor:
@@ -77,8 +83,7 @@ def logical_not(input: Tensor) -> Tensor:
 
 def _bitwise(op: str, input: Any, other: Any) -> Tensor:
     x, y = operands(op, input, other)
-    if x.array.dtype.kind == "f":
-        raise error(RuntimeError, f"{op}: not implemented for floating point, got dtype={x.dtype}")
+    check_dtype(op, x, "biu")
     return _compare(op, op, x, y)
 
 
@@ -100,12 +105,19 @@ def bitwise_xor(input: Any, other: Any) -> Tensor:
 def bitwise_not(input: Tensor) -> Tensor:
     """Bits flipped; for bool, logical not. Semantics: torch.bitwise_not."""
     check_tensor("bitwise_not", "input", input)
+    check_dtype("bitwise_not", input, "biu")
+    return wrap(input.backend.map("invert", input.array), input.backend)
+
+
+def invert(input: Tensor) -> Tensor:
+    """``~input``: ``bitwise_not``, TypeError for floating point."""
     if input.array.dtype.kind == "f":
         raise error(
-            RuntimeError,
-            f"bitwise_not: not implemented for floating point, got dtype={input.dtype}",
+            TypeError,
+            "invert: ~ (operator.invert) is only implemented on integer and Boolean-type tensors, "
+            f"got dtype={input.dtype}",
         )
-    return wrap(input.backend.map("invert", input.array), input.backend)
+    return bitwise_not(input)
 
 
 def _test(function: str, input: Tensor) -> Tensor:
@@ -138,6 +150,7 @@ def isclose(
         raise error(
             RuntimeError, f"isclose: dtypes must be equal, got {input.dtype} and {other.dtype}"
         )
+    check_broadcast("isclose", input, other)
     close = input.backend.call(
         "isclose", input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan
     )

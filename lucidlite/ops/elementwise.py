@@ -50,13 +50,9 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     Semantics: torch.add.
     """
     x, y = operands("add", input, other, wide=True)
-    if alpha is not _ONE:
+    if alpha != 1 or type(alpha) is not int:
         y = _scaled("add", x, y, alpha)
     return record(_binary("add", "add", x, y), add_vjp, (x, y))
-
-
-# Telling alpha=1 from alpha=True and 1.0 takes identity; CPython has one object for each small int.
-_ONE = 1
 
 
 def _scaled(op: str, x: Tensor, y: Tensor, alpha: Any) -> Tensor:
@@ -98,7 +94,7 @@ def _sub(op: str, input: Any, other: Any, alpha: Any) -> Tensor:
                 "or logical_not() to invert a mask, got dtype=torch.bool",
             )
     x, y = operands("sub", input, other, wide=True)
-    if alpha is not _ONE:
+    if alpha != 1 or type(alpha) is not int:
         y = _scaled("sub", x, y, alpha)
     return record(_binary("sub", "subtract", x, y), sub_vjp, (x, y), name=op)
 
@@ -146,11 +142,11 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     elif x.array.dtype.kind == "f":
         out = x.backend.map("trunc", _binary("div", "divide", x, y))
     else:
-        # Rounded down, and up again by one where the exact quotient is negative.
-        out, rest = x.backend.call("divmod", x.array, y.array)
-        up = x.backend.map("not_equal", rest, x.backend.asarray(0, rest.dtype))
-        down = x.backend.map("not_equal", x.array < 0, y.array < 0)
-        out = x.backend.map("add", out, x.backend.map("logical_and", up, down))
+        # Rounded down, and up again by one where the exact quotient is a negative fraction.
+        out = _binary("div", "floor_divide", x, y)
+        rest = _binary("div", "remainder", x, y)
+        negative = x.backend.map("not_equal", x.array < 0, y.array < 0)
+        out = x.backend.map("add", out, x.backend.map("logical_and", rest != 0, negative))
     return record(out, zero_vjp, (x, y), name="div_mode")
 
 
@@ -277,6 +273,7 @@ def pow_vjp(node: Node, grad: Tensor) -> Gradients:
 
 def square(input: Tensor) -> Tensor:
     """``input ** 2``. Semantics: torch.square."""
+    check_tensor("square", "input", input)
     return pow(input, 2)
 
 

@@ -381,45 +381,6 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     return gather(input.expand(wide), dim, indices.expand(deep))
 
 
-def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
-    """``input`` with ``value`` where ``mask`` is True. Semantics: torch.masked_fill."""
-    check_tensor("masked_fill", "mask", mask)
-    if mask.array.dtype.kind != "b":
-        raise error(
-            RuntimeError, f"masked_fill: only supports boolean masks, got dtype={mask.dtype}"
-        )
-    check_device("masked_fill", input, mask)
-    if isinstance(value, TensorBase):
-        if value.array.ndim:
-            raise error(
-                RuntimeError,
-                "masked_fill: only supports a 0-dimensional value tensor, "
-                f"got shape={tuple(value.array.shape)}",
-            )
-        fill = to_dtype(value, input.array.dtype)
-    else:
-        if result_type(input, value).category > input.dtype.category:
-            raise error(
-                RuntimeError,
-                f"masked_fill: value cannot be converted to dtype {input.dtype}, got value={value}",
-            )
-        fill = wrap(input.backend.asarray(value, input.array.dtype), input.backend)
-    backend = input.backend
-    a, m = input.array, mask.array
-    if m.ndim == 4:
-        m, a = backend.align(m, a)
-    out = backend.call("where", m, fill.array, a)
-    return record(out, masked_fill_vjp, (input, None, fill), save=(mask,))
-
-
-def masked_fill_vjp(node: Node, grad: Tensor) -> tuple[Tensor | None, ...]:
-    (mask,) = node.saved_tensors
-    inside = None
-    if node.needs_input_grad[2]:
-        inside = (grad * mask).sum()
-    return masked_fill(grad, mask, 0), None, inside
-
-
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
     """The elements where ``mask`` is True, as a vector. Semantics: torch.masked_select."""
     check_tensor("masked_select", "mask", mask)

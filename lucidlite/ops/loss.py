@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +11,7 @@ from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.activation import log_softmax, softmax
 from lucidlite.ops.common import check_device, check_tensor, to_dtype
-from lucidlite.ops.elementwise import where
+from lucidlite.ops.choose import where
 from lucidlite.ops.indexing import gather
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.shape import reshape, squeeze, unsqueeze
@@ -33,12 +34,37 @@ def check_reduction(op: str, reduction: Any) -> None:
         raise error(ValueError, f"{op}: {reduction} is not a valid value for reduction")
 
 
+def refuse_deprecated(op: str, size_average: Any, reduce: Any) -> None:
+    """Refuse the arguments that ``reduction`` replaced."""
+    if size_average is not None or reduce is not None:
+        raise error(
+            TypeError,
+            f"{op}: size_average and reduce are deprecated in PyTorch and not supported; "
+            f"use reduction, got size_average={size_average}, reduce={reduce}",
+        )
+
+
 def mse_loss(
-    input: Tensor, target: Tensor, reduction: str = "mean", weight: Tensor | None = None
+    input: Tensor,
+    target: Tensor,
+    size_average: Any = None,
+    reduce: Any = None,
+    reduction: str = "mean",
+    weight: Tensor | None = None,
 ) -> Tensor:
     """The squared difference, averaged by default. Semantics: torch.nn.functional.mse_loss."""
+    refuse_deprecated("mse_loss", size_average, reduce)
+    check_reduction("mse_loss", reduction)
     check_tensor("mse_loss", "input", input)
     check_tensor("mse_loss", "target", target)
+    if input.array.dtype.kind != "f" and target.array.dtype.kind != "f":
+        raise error(NotImplementedError, f"mse_loss: not implemented for {input.dtype}; use float()")
+    if input.array.shape != target.array.shape:
+        warnings.warn(
+            f"mse_loss: input and target have different sizes, {tuple(input.array.shape)} and "
+            f"{tuple(target.array.shape)}: broadcasting may give a wrong result",
+            stacklevel=2,
+        )
     off = input - target
     loss = off * off
     if weight is None:
@@ -54,8 +80,13 @@ def mse_loss(
     return reduced("mse_loss", loss * weight, reduction)
 
 
-def _check_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> None:
-    """Class indices (N, ...) against scores (N, C, ...) or (C)."""
+def _check_scores(op: str, input: Tensor) -> None:
+    if input.array.dtype.kind != "f":
+        raise error(NotImplementedError, f"{op}: not implemented for {input.dtype}; use float()")
+
+
+def _checked_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> Tensor:
+    """Class indices (N, ...) for scores (N, C, ...), (N) for (N, C), () for (C): checked."""
     check_tensor(op, "input", input)
     check_tensor(op, "target", target)
     check_device(op, input, target)
@@ -63,6 +94,8 @@ def _check_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> No
     if not x:
         raise error(ValueError, f"{op}: expected 1 or more dimensions, got input={x}")
     want = () if len(x) == 1 else (x[0], *x[2:])
+    if len(x) == 1 and t == (1,):
+        target, t = reshape(target, ()), ()
     if t != want:
         if len(x) > 1 and (not t or t[0] != x[0]):
             raise error(
@@ -84,13 +117,16 @@ def _check_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> No
         raise error(
             IndexError, f"{op}: target {int(first)} is out of bounds, got {classes} classes"
         )
+    return target  # type: ignore[no-any-return]
 
 
 def nll_loss(
     input: Tensor,
     target: Tensor,
     weight: Tensor | None = None,
+    size_average: Any = None,
     ignore_index: int = -100,
+    reduce: Any = None,
     reduction: str = "mean",
 ) -> Tensor:
     """Minus the log-probability of each target class, from log-probabilities.
@@ -106,8 +142,10 @@ def nll_loss(
 
     Semantics: torch.nn.functional.nll_loss.
     """
+    refuse_deprecated("nll_loss", size_average, reduce)
     check_reduction("nll_loss", reduction)
-    _check_targets("nll_loss", input, target, ignore_index)
+    target = _checked_targets("nll_loss", input, target, ignore_index)
+    _check_scores("nll_loss", input)
     picked, factors, kept = _picked("nll_loss", input, target, weight, ignore_index)
     loss = -(picked * factors)
     if reduction == "none":
@@ -125,16 +163,29 @@ def _picked(
     index = where(kept, to_dtype(target, np.dtype(np.int64)), 0)
     picked = squeeze(gather(input, dim, unsqueeze(index, dim)), dim)
     picked = where(kept, picked, 0.0)
+    _check_weight(op, input, weight)
     if weight is None:
         return picked, to_dtype(kept, input.array.dtype), kept
-    classes = input.array.shape[dim]
+    return picked, where(kept, reshape(weight[reshape(index, -1)], index.array.shape), 0.0), kept
+
+
+def _check_weight(op: str, input: Tensor, weight: Tensor | None) -> None:
+    """One weight a class, of the scores' dtype."""
+    if weight is None:
+        return
+    classes = input.array.shape[0 if input.array.ndim == 1 else 1]
     if weight.array.shape != (classes,):
         raise error(
             RuntimeError,
             f"{op}: weight tensor should be defined either for all {classes} classes or no classes "
             f"but got weight tensor of shape: {list(weight.array.shape)}",
         )
-    return picked, where(kept, reshape(weight[reshape(index, -1)], index.array.shape), 0.0), kept
+    if weight.array.dtype != input.array.dtype:
+        raise error(
+            RuntimeError,
+            f"{op}: expected weight of the scores' dtype, got input={input.dtype}, "
+            f"weight={weight.dtype}",
+        )
 
 
 def cross_entropy(
@@ -159,12 +210,7 @@ def cross_entropy(
 
     Semantics: torch.nn.functional.cross_entropy.
     """
-    if size_average is not None or reduce is not None:
-        raise error(
-            TypeError,
-            "cross_entropy: size_average and reduce are deprecated in PyTorch and not supported; "
-            f"use reduction, got size_average={size_average}, reduce={reduce}",
-        )
+    refuse_deprecated("cross_entropy", size_average, reduce)
     check_reduction("cross_entropy", reduction)
     if not 0.0 <= label_smoothing <= 1.0:
         raise error(
@@ -174,13 +220,23 @@ def cross_entropy(
         )
     check_tensor("cross_entropy", "input", input)
     check_tensor("cross_entropy", "target", target)
-    if target.array.shape == input.array.shape and target.array.dtype.kind == "f":
+    if target.array.shape == input.array.shape:
+        if target.array.dtype.kind != "f":
+            raise error(
+                RuntimeError,
+                "cross_entropy: expected floating point type for target with class probabilities, "
+                f"got {target.dtype}",
+            )
+        if ignore_index >= 0:
+            raise error(
+                RuntimeError,
+                "cross_entropy: ignore_index is not supported for floating point target, "
+                f"got ignore_index={ignore_index}",
+            )
+        _check_weight("cross_entropy", input, weight)
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    _check_targets("cross_entropy", input, target, ignore_index)
-    if input.array.dtype.kind != "f":
-        raise error(
-            RuntimeError, f"cross_entropy: expected floating point scores, got {input.dtype}"
-        )
+    target = _checked_targets("cross_entropy", input, target, ignore_index)
+    _check_scores("cross_entropy", input)
     if input.array.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
         return _cross_entropy(input, target, ignore_index, reduction == "mean")
     dim = 0 if input.array.ndim == 1 else 1
@@ -219,8 +275,7 @@ def _soft_cross_entropy(
     loss = -sum(terms, dim)
     if reduction != "mean":
         return loss if reduction == "none" else sum(loss)
-    samples = max(1, input.array.size // input.array.shape[dim]) if input.array.ndim > 1 else 1
-    return sum(loss) / samples
+    return mean(loss)
 
 
 def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:

@@ -48,54 +48,89 @@ def batch_norm(
     """
     check_tensor("batch_norm", "input", input)
     check_device("batch_norm", input, running_mean, running_var, weight, bias)
-    if (eps <= 0.0 and training) or eps < 0.0:
+    _check_settings(input, running_mean, running_var, weight, bias, training, eps)
+    stats = running_mean, running_var
+    if input.array.dtype.itemsize > 2:
+        return _batch_norm(input, stats, weight, bias, training, momentum, eps)
+    # Statistics of float16 images are taken in float32, and so is the rest.
+    wide = np.dtype(np.float32)
+    x, w, b = (None if t is None else to_dtype(t, wide) for t in (input, weight, bias))
+    return to_dtype(_batch_norm(x, stats, w, b, training, momentum, eps), input.array.dtype)
+
+
+def _check_settings(
+    input: Tensor,
+    running_mean: Tensor | None,
+    running_var: Tensor | None,
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    eps: float,
+) -> None:
+    x = input.array
+    if training and x.ndim > 1 and x.size == x.shape[1]:
+        raise error(
+            ValueError,
+            "batch_norm: expected more than 1 value per channel when training, "
+            f"got input size {tuple(x.shape)}",
+        )
+    if eps < 0.0 or (training and eps == 0.0):
         rule = "positive during training" if training else "non-negative"
         raise error(ValueError, f"batch_norm: eps must be {rule}, but got eps={eps}")
+    if x.ndim < 2:
+        raise error(
+            RuntimeError, f"batch_norm: expected at least 2 dimensions, got shape={tuple(x.shape)}"
+        )
+    if not training and (running_mean is None or running_var is None):
+        raise error(
+            RuntimeError, "batch_norm: expected running_mean and running_var when training=False"
+        )
     if (running_mean is None) != (running_var is None):
         raise error(
             ValueError,
             "batch_norm: running_mean and running_var must either both be None or neither be None",
         )
-    _check_dtypes(input, running_mean, running_var, weight, bias)
-    if input.array.dtype.itemsize == 2:  # statistics of float16 images are taken in float32
-        wide = np.dtype(np.float32)
-        weight, bias = (None if t is None else to_dtype(t, wide) for t in (weight, bias))
-        moved = to_dtype(input, wide), running_mean, running_var, weight, bias
-        return to_dtype(batch_norm(*moved, training, momentum, eps), input.array.dtype)
-    x, backend = input.array, input.backend
-    if x.ndim < 2:
-        raise error(
-            RuntimeError, f"batch_norm: expected at least 2 dimensions, got shape={tuple(x.shape)}"
-        )
-    given = (("running_mean", running_mean), ("running_var", running_var), ("weight", weight),
-             ("bias", bias))  # fmt: skip
-    for name, value in given:
-        if value is not None and value.array.shape != (x.shape[1],):
+    if x.dtype.kind != "f":
+        raise error(NotImplementedError, f"batch_norm: not implemented for {input.dtype}")
+    given = {"running_mean": running_mean, "running_var": running_var, "weight": weight,
+             "bias": bias}  # fmt: skip
+    there = {name: t for name, t in given.items() if t is not None}
+    for name, value in there.items():
+        if value.array.shape != (x.shape[1],):
             raise error(
                 RuntimeError,
                 f"batch_norm: {name} should contain {x.shape[1]} elements, "
                 f"got {name}={tuple(value.array.shape)}",
             )
-    if not training:
-        if running_mean is None or running_var is None:
-            raise error(
-                RuntimeError, "batch_norm: expected running_mean and running_var when training=False"
-            )
-        mean_, var = running_mean.array, running_var.array
-    else:
-        count = x.size // max(x.shape[1], 1)
-        if count == 1:
-            raise error(
-                ValueError,
-                "batch_norm: expected more than 1 value per channel when training, "
-                f"got input size {tuple(x.shape)}",
-            )
+    kinds = {t.array.dtype for t in there.values()}
+    # float16 images may come with parameters and statistics that are all float32.
+    if kinds - {x.dtype} and not (x.dtype.itemsize == 2 and kinds == {np.dtype(np.float32)}):
+        found = ", ".join(f"{name}={t.dtype}" for name, t in there.items())
+        raise error(
+            RuntimeError, f"batch_norm: expected one dtype, got input={input.dtype}, {found}"
+        )
+
+
+def _batch_norm(
+    input: Any,
+    stats: tuple[Tensor | None, Tensor | None],
+    weight: Tensor | None,
+    bias: Tensor | None,
+    training: bool,
+    momentum: float,
+    eps: float,
+) -> Tensor:
+    x, backend = input.array, input.backend
+    if training:
         mean_, var = backend.channel_stats(x)
-        if running_mean is not None and running_var is not None:
-            unbiased = var * (count / max(count - 1, 1))
-            for running, now in ((running_mean, mean_), (running_var, unbiased)):
+        count = x.size // max(x.shape[1], 1)
+        for running, now in zip(stats, (mean_, var * (count / max(count - 1, 1))), strict=True):
+            if running is not None:
                 backend.blend(running.array, now, momentum)
                 running.bump_version()
+    else:
+        # Copies: backward wants the values of now, whatever becomes of the running ones.
+        mean_, var = (t.array.astype(x.dtype) for t in stats if t is not None)
     invstd = backend.inverse_std(var, eps)
     out = backend.batch_norm(
         x,
@@ -107,21 +142,6 @@ def batch_norm(
     return record(
         out, batch_norm_vjp, (input, weight, bias), (training, eps), (input, weight), (mean_, invstd)
     )
-
-
-def _check_dtypes(input: Tensor, *others: Tensor | None) -> None:
-    """One floating dtype for all; float16 images may also come with float32 parameters."""
-    kind = input.array.dtype
-    if kind.kind != "f":
-        raise error(NotImplementedError, f"batch_norm: not implemented for {input.dtype}")
-    kinds = {t.array.dtype for t in others if t is not None}
-    if len(kinds) > 1 or (kinds - {kind} and (kind.itemsize != 2 or kinds != {np.dtype("f4")})):
-        found = ", ".join(sorted(str(k) for k in kinds))
-        raise error(
-            RuntimeError,
-            f"batch_norm: expected parameters and statistics of input's dtype, got input={kind}, "
-            f"others={found}",
-        )
 
 
 def batch_norm_vjp(node: Node, grad: Tensor, training: bool, eps: float) -> Gradients:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype, from_numpy_dtype
 from lucidlite.ops.common import check_tensor, to_dtype, wrap_dim, wrap_dims
-from lucidlite.ops.elementwise import maximum, minimum, where
+from lucidlite.ops.choose import maximum, minimum, where
 from lucidlite.ops.indexing import select, take_along_dim
 from lucidlite.ops.join import flip, stack
 from lucidlite.ops.shape import expand, reshape

@@ -51,7 +51,7 @@ def find_source(name: str, root: str = "data", download: bool = False) -> Source
 
     ``root`` is where the files of the public data sets are, ``download`` fetches missing ones.
     A folder holds train/CLASS/ and test/CLASS/ (or val/CLASS/), or CLASS/ alone, of which a fifth
-    is then held back as test images. Raises ValueError for a name that is neither.
+    is then held back as test images. Opening raises ValueError for a name that is neither.
     """
     if name in _GREY:
         mean, std = _GREY[name]
@@ -63,13 +63,7 @@ def find_source(name: str, root: str = "data", download: bool = False) -> Source
     if name == "cifar10":
         opener = partial(_open_public, CIFAR10, root, download)
         return Source(name, (3, 32, 32), opener, *_CIFAR, augment=True)
-    folder = Path(name).expanduser()
-    if not folder.is_dir():
-        raise error(
-            ValueError,
-            f"data must be one of {', '.join(NAMES)} or a folder of images, got data={name!r}",
-        )
-    return Source(str(folder), (3, 64, 64), partial(_open_folder, folder))
+    return Source(name, (3, 64, 64), partial(_open_folder, Path(name).expanduser()))
 
 
 def _open_public(kind: Any, root: str, download: bool, train: bool, transform: Any) -> Any:
@@ -86,6 +80,11 @@ class _FolderPart(Subset[Any]):
 
 
 def _open_folder(folder: Path, train: bool, transform: Any) -> Any:
+    if not folder.is_dir():
+        raise error(
+            ValueError,
+            f"data must be one of {', '.join(NAMES)} or a folder of images, got data={str(folder)!r}",
+        )
     if (folder / "train").is_dir():
         train_set = ImageFolder(folder / "train", transform)
         if train:

@@ -238,6 +238,8 @@ class Trainer:
         self._running.load_state_dict(state["running"])
         self._watch = Stopwatch(state["seconds"])
         self._trained, self._rate = state["trained"], state["rate"]
+        if self.history and self.folder is not None:
+            write_csv(self.history, self.folder / METRICS)  # the crash may have come before it
 
     def _stopped(self, signals: StopSignals, saved: bool = False) -> Stopped:
         if not saved:

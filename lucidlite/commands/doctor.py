@@ -1,0 +1,110 @@
+"""``lucidlite doctor``."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import importlib.util
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lucidlite.backends.cupy_backend import find_cupy
+
+EXAMPLES = """examples:
+  lucidlite doctor        put its output into a bug report
+"""
+_EXTRAS = {
+    "tqdm": ("progress", "progress bars on a terminal", "plain lines"),
+    "matplotlib": ("plot", "curves.png and predictions.png of a run", "no pictures"),
+    "PIL": ("images", "PNG, JPEG and other image files", "PNM and .npy only"),
+}
+_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
+    """None."""
+
+
+def run(args: argparse.Namespace) -> int:  # noqa: ARG001
+    for title, finding, meaning in findings():
+        print(f"{title:12}  {finding}")
+        print(f"{'':12}    {meaning}")
+    return 0
+
+
+def findings() -> Iterator[tuple[str, str, str]]:
+    """(what, what was found, what it means) for each part of the installation."""
+    place = Path(__file__).resolve().parents[1]
+    yield "lucidlite", f"{_version('lucidlite')} in {place}", "the code that is running"
+    yield (
+        "Python",
+        f"{platform.python_version()} ({sys.implementation.name}) on {platform.platform()}",
+        "3.10 and later are supported",
+    )
+    name, detail = _blas()
+    yield "NumPy", f"{np.__version__} with {name}", detail
+    count = os.cpu_count() or 1
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
+    limits = [f"{key}={os.environ[key]}" for key in _THREADS if key in os.environ]
+    yield (
+        "CPU",
+        f"{count} logical CPUs, {usable} usable by this process",
+        f"matrix products use at most {', '.join(limits)}" if limits
+        else "matrix products use all that are usable; OPENBLAS_NUM_THREADS=1 would change that",
+    )  # fmt: skip
+    yield _gpu()
+    for module, (extra, gives, otherwise) in _EXTRAS.items():
+        if importlib.util.find_spec(module) is not None:
+            version = _version("pillow" if module == "PIL" else module)
+            yield module, f"{version}", f"gives {gives}"
+        else:
+            yield (
+                module, "not installed",
+                f"without it: {otherwise}; pip install 'lucidlite[{extra}]' gives {gives}",
+            )  # fmt: skip
+    sample = place / "datasets" / "mnist_sample.npz"
+    if sample.is_file():
+        yield "sample data", f"{sample.stat().st_size / 1e6:.1f} MB of MNIST", (
+            "`lucidlite train` works without a download"
+        )
+    else:
+        yield "sample data", "missing", "the installation is damaged: install lucidlite again"
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "(version unknown)"
+
+
+def _blas() -> tuple[str, str]:
+    config: Any = np.show_config(mode="dicts")
+    blas = config.get("Build Dependencies", {}).get("blas", {})
+    name = blas.get("name", "no known BLAS")
+    title = f"{name} {blas.get('version', '')}".strip()
+    if any(word in name for word in ("openblas", "mkl", "accelerate", "blis")):
+        return title, "a fast BLAS: convolutions run on its matrix products"
+    return title, "not a tuned BLAS: convolutions will be slow; NumPy's own wheels have OpenBLAS"
+
+
+def _gpu() -> tuple[str, str, str]:
+    cupy, missing = find_cupy()
+    if cupy is None:
+        return "GPU", "none", f"device='cuda' raises an error. {missing}"
+    runtime = cupy.cuda.runtime
+    names = [
+        runtime.getDeviceProperties(index)["name"].decode()
+        for index in range(runtime.getDeviceCount())
+    ]
+    return (
+        "GPU",
+        f"{', '.join(names)} through CuPy {cupy.__version__}, CUDA {runtime.runtimeGetVersion()}",
+        "device='cuda' works, and the commands here use it by default",
+    )
