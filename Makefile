@@ -19,7 +19,10 @@ help:
 	@echo "Options: PYTHON=python3.12, VENV=path, ARGS='more arguments'"
 
 $(PY):
-	$(PYTHON) -m venv $(VENV) || { echo "venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
+	@echo "making an environment in $(VENV)"
+	@# Where venv fails half-way, what it left must not pass for an environment next time.
+	@$(PYTHON) -m venv $(VENV) || { rm -f $(PY); \
+	    echo "venv is missing: on Debian and Ubuntu, apt install python3-venv"; exit 1; }
 
 $(VENV)/train.stamp: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train]'

@@ -115,36 +115,12 @@ from lucidlite.ops.elementwise import (
     square,
     sub,
 )
-from lucidlite.ops.indexing import (
-    gather,
-    index_select,
-    masked_select,
-    narrow,
-    nonzero,
-    scatter_add,
-    select,
-    take_along_dim,
-)
+from lucidlite.ops.extremes import amax, amin, argmax, argmin, max, min
+from lucidlite.ops.gather import gather, masked_select, scatter_add, take_along_dim
+from lucidlite.ops.indexing import index_select, narrow, nonzero, select
 from lucidlite.ops.join import cat, chunk, flip, roll, split, stack, tile, unbind
 from lucidlite.ops.matmul import addmm, bmm, dot, matmul, mm, mv, outer
-from lucidlite.ops.reduce import (
-    all,
-    amax,
-    amin,
-    any,
-    argmax,
-    argmin,
-    cumsum,
-    logsumexp,
-    max,
-    mean,
-    min,
-    norm,
-    prod,
-    std,
-    sum,
-    var,
-)
+from lucidlite.ops.reduce import all, any, cumsum, mean, prod, sum
 from lucidlite.ops.shape import (
     broadcast_to,
     flatten,
@@ -158,6 +134,7 @@ from lucidlite.ops.shape import (
     unsqueeze,
 )
 from lucidlite.ops.sorting import argsort, sort, topk
+from lucidlite.ops.statistics import logsumexp, norm, std, var
 from lucidlite.ops.unary import (
     abs,
     ceil,

@@ -51,7 +51,9 @@ class Generator:
     def __init__(self, device: Any = "cpu") -> None:
         kind = str(getattr(device, "type", device)).partition(":")[0]
         if kind not in ("cpu", "cuda"):
-            raise error(RuntimeError, f"Generator: device must be cpu or cuda, got device={device!r}")
+            raise error(
+                RuntimeError, f"Generator: device must be cpu or cuda, got device={device!r}"
+            )
         self.device = device
         self.seed()
 
@@ -73,7 +75,7 @@ class Generator:
         return self._seed
 
     def get_state(self) -> dict[str, Any]:
-        """Seed and position, to be given to ``set_state`` (plain integers: any file can hold it)."""
+        """Seed and position, for ``set_state``; plain integers, so that any file can hold it."""
         state: dict[str, Any] = {"seed": self._seed, "offset": self._offset}
         return {**state, "fork": list(self._keys)} if self._keys else state
 
@@ -133,7 +135,9 @@ class Generator:
     def normal(self, shape: Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """Standard normal by Box and Muller's transform, in float64: one draw (two halves) each."""
         bits = self.raw(prod(shape))
-        radius = ((bits >> np.uint64(32)).astype(np.float64) + 1.0) * 2.0**-32  # in (0, 1]
+        radius: NDArray[Any] = (bits >> np.uint64(32)).astype(np.float64)
+        radius += 1.0
+        radius *= 2.0**-32  # in (0, 1]
         angle = (bits & np.uint64(0xFFFFFFFF)).astype(np.float64)
         angle *= 2.0 * np.pi * 2.0**-32
         np.log(radius, out=radius)
@@ -145,11 +149,16 @@ class Generator:
 
     def integers(self, low: int, high: int, shape: Sequence[int]) -> NDArray[np.int64]:
         """Integers in [low, high): a draw modulo the range (bias below range / 2**64)."""
-        span = int(high) - int(low)
-        if span <= 0:
-            raise error(RuntimeError, f"integers: low must be below high, got low={low}, high={high}")
-        values = self.raw(prod(shape)) % np.uint64(span)
-        return (values.astype(np.int64) + np.int64(low)).reshape(shape)
+        if not -(1 << 63) <= low < high < 1 << 63:
+            raise error(
+                RuntimeError,
+                "integers: low must be below high, and both must fit in int64, "
+                f"got low={low}, high={high}",
+            )
+        draws = self.raw(prod(shape)) % np.uint64(int(high) - int(low))
+        values: NDArray[np.int64] = draws.astype(np.int64)
+        values += np.int64(low)
+        return values.reshape(shape)
 
     def permutation(self, n: int) -> NDArray[np.int64]:
         """0 to n - 1 in random order: the order that sorts n draws."""
@@ -161,7 +170,7 @@ class Generator:
 
 
 class Forks(Generator):
-    """``root.fork(*shared)``, except that ``each(count, n)`` draws from ``count`` forks of ``root``.
+    """``root.fork(*shared)``, but ``each(count, n)`` draws from ``count`` other forks of ``root``.
 
     ``keys()`` returns the keys of these forks column by column, for each key a number that all
     share or a sequence of ``count``; it is called when something is drawn. ``each`` for another
@@ -196,15 +205,16 @@ def unit_interval(bits: NDArray[np.uint64], dtype: Any) -> NDArray[Any]:
     """Draws as numbers in [0, 1): the top 53 bits for float64, 24 for float32, 11 for float16."""
     kind = np.dtype(dtype)
     keep = 53 if kind == np.float64 else 11 if kind == np.float16 else 24
-    out = (bits >> np.uint64(64 - keep)).astype(kind if keep != 11 else np.float32)
+    out: NDArray[Any] = bits >> np.uint64(64 - keep)
+    out = out.astype(kind if keep != 11 else np.float32)
     out *= out.dtype.type(2.0**-keep)
     return out.astype(kind, copy=False)
 
 
 def philox(seed: int, block: int, n: int, keys: Sequence[int] = ()) -> NDArray[np.uint64]:
-    """Draws 0 to n - 1 from ``block`` on: Philox of counters block + 1, block + 2, ... under key seed.
+    """Draws 0 to n - 1 from ``block`` on, of a main stream or of the fork with these ``keys``.
 
-    ``keys`` are a fork's. NumPy's C code does the work.
+    They are Philox of the counters block + 1, block + 2, ... under the seed, by NumPy's C code.
     """
     counter = block
     for word, key in enumerate(keys, 1):

@@ -52,6 +52,7 @@ PRINTED: dict[str, str] = {
     "min": "MinBackward1",
     "min_dim": "MinBackward0",
     "median_dim": "MedianBackward1",
+    "sort_stable": "SortBackward1",  # with stable=
     "norm": "LinalgVectorNormBackward0",
     # shapes
     "reshape": "ViewBackward0",

@@ -36,10 +36,18 @@ class Summary:
     is the table.
     """
 
-    def __init__(self, name: str, layers: list[Layer], parameters: int, trainable: int,
-                 inputs: tuple[int, ...], parameter_bytes: int) -> None:  # fmt: skip
-        self.name, self.layers, self.inputs = name, layers, inputs
-        self.parameters, self.trainable, self.parameter_bytes = parameters, trainable, parameter_bytes
+    def __init__(
+        self,
+        name: str,
+        inputs: tuple[int, ...],
+        layers: list[Layer],
+        parameters: int,
+        trainable: int,
+        parameter_bytes: int,
+    ) -> None:
+        self.name, self.inputs, self.layers = name, inputs, layers
+        self.parameters, self.trainable = parameters, trainable
+        self.parameter_bytes = parameter_bytes
 
     @property
     def multiply_adds(self) -> int:
@@ -131,10 +139,10 @@ def summary(model: Module, input: Tensor | Sequence[int]) -> Summary:
     parameters = list(model.parameters())
     return Summary(
         type(model).__name__,
+        tuple(input.shape),
         list(found.values()),
         sum(p.numel() for p in parameters),
         sum(p.numel() for p in parameters if p.requires_grad),
-        tuple(input.shape),
         sum(map(_size_of, parameters)),
     )
 

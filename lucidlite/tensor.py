@@ -30,10 +30,10 @@ from lucidlite.dtypes import (
 from lucidlite.engine import backward
 from lucidlite.engine_checks import seeds
 from lucidlite.hooks import RemovableHandle, add_hook
-from lucidlite.ops import activation, choose, compare, elementwise, indexing, inplace, join, reduce
+from lucidlite.ops import activation, choose, compare, elementwise, extremes, gather, indexing
+from lucidlite.ops import inplace, join, reduce, sorting, statistics, transfer, unary
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
-from lucidlite.ops import sorting, transfer, unary
 from lucidlite.ops.common import OPERANDS
 from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.tape import wrap
@@ -451,24 +451,24 @@ class Tensor(TensorBase, concrete=True):
     def sum(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.sum(self, dim, keepdim, dtype=dtype)
     def mean(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.mean(self, dim, keepdim, dtype=dtype)
     def prod(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.prod(self, dim, keepdim, dtype=dtype)
-    def var(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+    def var(self, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
             correction: float | None = None) -> Tensor:
-        return reduce.var(self, dim, unbiased, keepdim, correction=correction)
-    def std(self, dim: Any = None, unbiased: bool = True, keepdim: bool = False, *,
+        return statistics.var(self, dim, unbiased, keepdim, correction=correction)
+    def std(self, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
             correction: float | None = None) -> Tensor:
-        return reduce.std(self, dim, unbiased, keepdim, correction=correction)
+        return statistics.std(self, dim, unbiased, keepdim, correction=correction)
     def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor: return reduce.cumsum(self, dim, dtype=dtype)
-    def max(self, dim: Any = None, keepdim: bool = False) -> Any: return reduce.max(self, dim, keepdim)
-    def min(self, dim: Any = None, keepdim: bool = False) -> Any: return reduce.min(self, dim, keepdim)
-    def amax(self, dim: Any = (), keepdim: bool = False) -> Tensor: return reduce.amax(self, dim, keepdim)
-    def amin(self, dim: Any = (), keepdim: bool = False) -> Tensor: return reduce.amin(self, dim, keepdim)
-    def argmax(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.argmax(self, dim, keepdim)
-    def argmin(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.argmin(self, dim, keepdim)
+    def max(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any: return extremes.max(self, dim, keepdim, other=other)
+    def min(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any: return extremes.min(self, dim, keepdim, other=other)
+    def amax(self, dim: Any = (), keepdim: bool = False) -> Tensor: return extremes.amax(self, dim, keepdim)
+    def amin(self, dim: Any = (), keepdim: bool = False) -> Tensor: return extremes.amin(self, dim, keepdim)
+    def argmax(self, dim: Any = None, keepdim: bool = False) -> Tensor: return extremes.argmax(self, dim, keepdim)
+    def argmin(self, dim: Any = None, keepdim: bool = False) -> Tensor: return extremes.argmin(self, dim, keepdim)
     def any(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.any(self, dim, keepdim)
     def all(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.all(self, dim, keepdim)
-    def logsumexp(self, dim: Any, keepdim: bool = False) -> Tensor: return reduce.logsumexp(self, dim, keepdim)
-    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.norm(self, p, dim, keepdim)
-    def sort(self, dim: int = -1, descending: bool = False, *, stable: bool = False) -> Any: return sorting.sort(self, dim, descending, stable=stable)
+    def logsumexp(self, dim: Any, keepdim: bool = False) -> Tensor: return statistics.logsumexp(self, dim, keepdim)
+    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor: return statistics.norm(self, p, dim, keepdim, dtype=dtype)
+    def sort(self, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any: return sorting.sort(self, dim, descending, stable=stable)
     def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor: return sorting.argsort(self, dim, descending, stable)
     def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any: return sorting.topk(self, k, dim, largest, sorted)
 
@@ -528,11 +528,11 @@ class Tensor(TensorBase, concrete=True):
     def select(self, dim: int, index: int) -> Tensor: return indexing.select(self, dim, index)
     def narrow(self, dim: int, start: int, length: int) -> Tensor: return indexing.narrow(self, dim, start, length)
     def index_select(self, dim: int, index: Tensor) -> Tensor: return indexing.index_select(self, dim, index)
-    def gather(self, dim: int, index: Tensor) -> Tensor: return indexing.gather(self, dim, index)
-    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor: return indexing.scatter_add(self, dim, index, src)
-    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor: return indexing.take_along_dim(self, indices, dim)
+    def gather(self, dim: int, index: Tensor) -> Tensor: return gather.gather(self, dim, index)
+    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor: return gather.scatter_add(self, dim, index, src)
+    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor: return gather.take_along_dim(self, indices, dim)
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return choose.masked_fill(self, mask, value)
-    def masked_select(self, mask: Tensor) -> Tensor: return indexing.masked_select(self, mask)
+    def masked_select(self, mask: Tensor) -> Tensor: return gather.masked_select(self, mask)
     def nonzero(self, *, as_tuple: bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
 
     # -- in place ------------------------------------------------------------------------------------

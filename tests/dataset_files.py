@@ -13,8 +13,10 @@ import lucidlite
 def idx_bytes(array):
     code = {"u1": 8, "i1": 9, "i2": 11, "i4": 12, "f4": 13, "f8": 14}[array.dtype.str[1:]]
     big = array.astype(array.dtype.newbyteorder(">"))
-    return bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + (
-        big.tobytes()
+    return (
+        bytes([0, 0, code, array.ndim])
+        + struct.pack(f">{array.ndim}I", *array.shape)
+        + (big.tobytes())
     )
 
 
@@ -57,18 +59,49 @@ def python2_pickle(pixels, labels):
 
     raw = pixels.tobytes()
     array = (
-        glob(b"numpy.core.multiarray", b"_reconstruct") + glob(b"numpy", b"ndarray")
-        + word(0) + b"\x85" + short(b"b") + b"\x87R"
-        + b"(" + word(1) + word(len(pixels)) + word(3072) + b"\x86"
-        + glob(b"numpy", b"dtype") + short(b"u1") + word(0) + word(1) + b"\x87R"
-        + b"(" + word(3) + short(b"|") + b"NNN" + word(-1) + word(-1) + word(0) + b"tb"
-        + b"\x89" + b"T" + struct.pack("<i", len(raw)) + raw + b"tb"
+        glob(b"numpy.core.multiarray", b"_reconstruct")
+        + glob(b"numpy", b"ndarray")
+        + word(0)
+        + b"\x85"
+        + short(b"b")
+        + b"\x87R"
+        + b"("
+        + word(1)
+        + word(len(pixels))
+        + word(3072)
+        + b"\x86"
+        + glob(b"numpy", b"dtype")
+        + short(b"u1")
+        + word(0)
+        + word(1)
+        + b"\x87R"
+        + b"("
+        + word(3)
+        + short(b"|")
+        + b"NNN"
+        + word(-1)
+        + word(-1)
+        + word(0)
+        + b"tb"
+        + b"\x89"
+        + b"T"
+        + struct.pack("<i", len(raw))
+        + raw
+        + b"tb"
     )
     numbers = b"](" + b"".join(word(n) for n in labels) + b"e"
     names = b"](" + b"".join(short(b"caf\xe9_%d.png" % n) for n in range(len(labels))) + b"e"
     return (
-        b"\x80\x02}(" + short(b"batch_label") + short(b"training batch")
-        + short(b"labels") + numbers + short(b"data") + array + short(b"filenames") + names + b"u."
+        b"\x80\x02}("
+        + short(b"batch_label")
+        + short(b"training batch")
+        + short(b"labels")
+        + numbers
+        + short(b"data")
+        + array
+        + short(b"filenames")
+        + names
+        + b"u."
     )
 
 

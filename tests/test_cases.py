@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import inspect
 import os
-import random
 from functools import reduce
 
 import numpy as np
 import pytest
 from case_kinds import (
-    Case,
     differentiable,
-    host,
-    leaves,
     memory_orders,
     same,
     tensors_of,
@@ -38,26 +34,20 @@ def floating(case):
     return [d for d in case.dtypes if "float" in d]
 
 
-def gradients(case, result, inputs, make, round_=0):
+def torch_gradients(torch, case, result, inputs):
     """The .grad of the inputs after backward from a random gradient of each output."""
     outputs = differentiable(result)
-    assert outputs, "no output requires grad"
-    grads = [make(g) for g in upstream(case, outputs, round_)]
-    return outputs, grads
-
-
-def torch_gradients(torch, case, result, inputs):
-    outputs, grads = gradients(case, result, inputs, lambda g: torch.tensor(np.array(g)))
+    grads = [torch.tensor(np.array(g)) for g in upstream(case, outputs)]
     torch.autograd.backward(outputs, grads)
     return [t.grad for t in inputs]
 
 
-def our_gradients(case, result, inputs, device="cpu"):
-    def make(array):
-        return lucidlite.from_numpy(array).to(device)
-
-    outputs, grads = gradients(case, result, inputs, make)
-    backward(outputs, grads)
+def our_gradients(case, result, inputs, order=""):
+    """The same here; ``order`` names a memory order for the gradients that come in."""
+    outputs = differentiable(result)
+    assert outputs, "no output requires grad"
+    grads = [memory_orders(g).get(order, g) for g in upstream(case, outputs)]
+    backward(outputs, [lucidlite.from_numpy(g) for g in grads])
     return [t.grad for t in inputs]
 
 
@@ -134,13 +124,9 @@ def test_memory_orders(case):
         inputs = case.ours([o.get(name, a) for o, a in zip(orders, arrays, strict=True)])
         got = case.run(lucidlite, inputs)
         same(got, expected, dtype, max(case.tol, 1), name)
-        if not case.grad:
-            continue
-        outputs = differentiable(got)
-        grads = upstream(case, outputs)
-        grads = [memory_orders(g).get(name, g) for g in grads]
-        backward(outputs, [lucidlite.from_numpy(g) for g in grads])
-        same([t.grad for t in inputs], wanted, dtype, max(case.tol, 1), f"{name} gradient")
+        if case.grad:
+            found = our_gradients(case, got, inputs, name)
+            same(found, wanted, dtype, max(case.tol, 1), f"{name} gradient")
 
 
 @every_case
@@ -179,3 +165,76 @@ def test_no_graph_without_need(case):
     assert all(t.grad_fn is None and not t.requires_grad for t in made)
     result = case.run(lucidlite, case.ours(arrays, grad=False))
     assert all(t.grad_fn is None and not t.requires_grad for t in tensors_of(result))
+
+
+# -- nothing is left out ---------------------------------------------------------------------------
+
+# Public callables without a row: where they are tested, or why they aren't here.
+WITHOUT_ROW = {
+    "takes numbers: test_creation.py": """
+        arange as_tensor empty eye from_numpy full linspace normal ones rand randint randn randperm
+        tensor zeros
+    """,
+    "takes no tensor to compute with": """
+        get_default_dtype get_printoptions get_rng_state initial_seed is_grad_enabled
+        is_inference_mode_enabled manual_seed printoptions promote_types seed set_default_dtype
+        set_printoptions set_rng_state load save
+    """,
+    "test_autograd.py": """
+        Tensor.backward Tensor.detach_ Tensor.retain_grad Tensor.register_hook
+        Tensor.register_post_accumulate_grad_hook Tensor.requires_grad_
+    """,
+    "lucidlite's own": "Tensor.version_cell Tensor.bump_version",
+    "test_cuda.py": "Tensor.cuda Tensor.get_device Tensor.pin_memory",
+    "test_printing.py": "Tensor.__format__ Tensor.__repr__",
+    "test_tensor.py": "Tensor.__hash__ Tensor.__reduce_ex__",
+    "test_layout.py": "Tensor.data_ptr",
+}
+ELSEWHERE = {path for paths in WITHOUT_ROW.values() for path in paths.split()}
+
+# Of the special methods, those that stand for an operation or a conversion.
+SPECIAL = {name for name in vars(lucidlite.Tensor) if name.startswith("__")} - {
+    "__module__", "__doc__", "__init__", "__array_ufunc__", "__array_priority__", "__dict__",
+    "__weakref__", "__init_subclass__", "__class__", "__annotations__", "__firstlineno__",
+    "__static_attributes__",
+}  # fmt: skip
+
+
+def public_callables():
+    for name, value in vars(lucidlite).items():
+        if not name.startswith("_") and inspect.isfunction(value):
+            yield name
+    for name in dir(lucidlite.Tensor):
+        special = name in SPECIAL
+        if (special or not name.startswith("_")) and inspect.isfunction(
+            inspect.getattr_static(lucidlite.Tensor, name)
+        ):
+            yield f"Tensor.{name}"
+    for name in functional.__all__:
+        yield f"nn.functional.{name}"
+
+
+def resolve(path):
+    return reduce(getattr, path.split("."), lucidlite)
+
+
+def test_every_callable_has_a_row():
+    paths = {case.path for case in CASES}
+    functions = {resolve(path) for path in paths if "Tensor" not in path}
+    by_method_test = {case.path for case in CASES if case.call is None and "." not in case.path}
+    missing = [
+        path
+        for path in public_callables()
+        if path not in paths
+        and path not in ELSEWHERE
+        and not (path.startswith("Tensor.") and path.removeprefix("Tensor.") in by_method_test)
+        and not ("Tensor" not in path and resolve(path) in functions)
+    ]
+    assert not missing, f"no row in cases.py for {missing}"
+
+
+def test_lists_name_what_exists():
+    known = set(public_callables())
+    assert {path for path in ELSEWHERE if path.startswith("Tensor.")} <= known
+    rows = {case.path for case in CASES}
+    assert not rows & ELSEWHERE

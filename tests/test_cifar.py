@@ -139,7 +139,10 @@ def test_pickles_of_every_protocol(protocol, order, dtype):
     assert got["data"].dtype == array.dtype
     np.testing.assert_array_equal(got["data"], array)
     assert {k: v for k, v in got.items() if k != "data"} == {
-        "labels": [1, 2], "name": "x", "bytes": b"\xff", "none": None,
+        "labels": [1, 2],
+        "name": "x",
+        "bytes": b"\xff",
+        "none": None,
     }
 
 
@@ -195,7 +198,12 @@ DTYPE = b"cnumpy\ndtype\n"
         b"c_codecs\nencode\n(Va\nS'zlib'\ntR.",
         b"P1\n.",  # persistent id
         b"\x82\x01.",  # extension registry
-        b".", b"", b"garbage", b"\x80\x09.", b"]" * 50, b"(" * 50 + b".",
+        b".",
+        b"",
+        b"garbage",
+        b"\x80\x09.",
+        b"]" * 50,
+        b"(" * 50 + b".",
     ],
 )
 def test_hand_written_pickles_run_nothing(tmp_path, monkeypatch, program):

@@ -83,7 +83,9 @@ def test_fetch_refuses_wrong_checksums_and_half_files(tmp_path, server):
     server.files.update({"/wrong/f": b"x" + content[1:], "/half/f": content})
     server.cut.add("/half/f")
     (tmp_path / "f").write_bytes(b"older")
-    urls = [f"{server.url}/{kind}/f" for kind in ("wrong", "half", "none")] + ["http://127.0.0.1:9/f"]
+    urls = [f"{server.url}/{kind}/f" for kind in ("wrong", "half", "none")] + [
+        "http://127.0.0.1:9/f"
+    ]
     with pytest.raises(RuntimeError, match="no mirror gave f; put that file") as caught:
         download.fetch(urls, tmp_path / "f", md5(content))
     text = str(caught.value)
@@ -106,9 +108,7 @@ def mnist_mirror(server, monkeypatch):
             server.files[f"/good/{split}-{kind}-ubyte.gz"] = content
             resources.append((f"{split}-{kind}-ubyte.gz", md5(content)))
     monkeypatch.setattr(mnist.MNIST, "resources", resources)
-    monkeypatch.setattr(
-        mnist.MNIST, "mirrors", [f"{server.url}/broken/", f"{server.url}/good/"]
-    )
+    monkeypatch.setattr(mnist.MNIST, "mirrors", [f"{server.url}/broken/", f"{server.url}/good/"])
     return server
 
 
@@ -141,9 +141,14 @@ def test_cifar_download(tmp_path, server, monkeypatch):
     content = pack({**extra, **cifar_files("python")}, "cifar-10-batches-py/")
     server.files["/good/cifar-10-python.tar.gz"] = content
     monkeypatch.setattr(cifar.CIFAR10, "mirrors", [f"{server.url}/broken/", f"{server.url}/good/"])
-    monkeypatch.setattr(cifar.CIFAR10, "archives", {
-        "cifar-10-python.tar.gz": md5(content), "cifar-10-binary.tar.gz": "0" * 32,
-    })
+    monkeypatch.setattr(
+        cifar.CIFAR10,
+        "archives",
+        {
+            "cifar-10-python.tar.gz": md5(content),
+            "cifar-10-binary.tar.gz": "0" * 32,
+        },
+    )
     root = tmp_path / "a" / "b"
     lucidlite.datasets.CIFAR10(root, download=True)
     check_cifar(root)

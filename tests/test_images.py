@@ -49,9 +49,18 @@ def test_read_pnm(tmp_path, content, expected):
     [
         b"P5\n5 4\n255\n" + GREY.tobytes()[:-1],
         b"P5\n5 4\n255\n" + GREY.tobytes() + b"more",
-        b"P5\n5 4\n", b"P5\n5 -4\n255\n", b"P4\n8 1\n\xff", b"P5\n0 4\n255\n", b"P5\n1 1\n0\n\0",
-        b"P5\n1 1\n65536\n\0\0", b"P2 2 1 255 1", b"P2 2 1 255 1 2 3", b"P2 2 1 255 1 x",
-        b"P2 2 1 255 1 256", b"P2 2 1 255 1 -1", b"P2 1 1 255 " + b"9" * 40,
+        b"P5\n5 4\n",
+        b"P5\n5 -4\n255\n",
+        b"P4\n8 1\n\xff",
+        b"P5\n0 4\n255\n",
+        b"P5\n1 1\n0\n\0",
+        b"P5\n1 1\n65536\n\0\0",
+        b"P2 2 1 255 1",
+        b"P2 2 1 255 1 2 3",
+        b"P2 2 1 255 1 x",
+        b"P2 2 1 255 1 256",
+        b"P2 2 1 255 1 -1",
+        b"P2 1 1 255 " + b"9" * 40,
     ],
 )
 def test_read_damaged_pnm(tmp_path, content):
@@ -70,8 +79,12 @@ def test_read_npy(tmp_path, image):
 
 @pytest.mark.parametrize(
     "array",
-    [np.zeros((2, 2)), np.zeros(3, np.uint8), np.zeros((2, 2, 2), np.uint8),
-     np.array([Hostile(fire, ())], dtype=object)],
+    [
+        np.zeros((2, 2)),
+        np.zeros(3, np.uint8),
+        np.zeros((2, 2, 2), np.uint8),
+        np.array([Hostile(fire, ())], dtype=object),
+    ],
 )
 def test_read_npy_refuses_what_is_no_image(tmp_path, array):
     FIRED.clear()
@@ -153,8 +166,10 @@ def test_image_folder(tmp_path):
     assert data.class_to_idx == {"ant": 0, "cat": 1}
     assert data.targets == [0, 1, 1, 1]
     assert [os.path.relpath(path, tmp_path) for path, _ in data.samples] == [
-        os.path.join("ant", "z.ppm"), os.path.join("cat", "a.PGM"),
-        os.path.join("cat", "b.pgm"), os.path.join("cat", "deep", "c.npy"),
+        os.path.join("ant", "z.ppm"),
+        os.path.join("cat", "a.PGM"),
+        os.path.join("cat", "b.pgm"),
+        os.path.join("cat", "deep", "c.npy"),
     ]
     assert data.imgs is data.samples
     for n, value in enumerate([4, 2, 1, 3]):
@@ -170,7 +185,10 @@ def test_image_folder(tmp_path):
 def test_image_folder_options(tmp_path):
     make_folder(tmp_path)
     data = lucidlite.datasets.ImageFolder(
-        str(tmp_path), transform=len, target_transform=str, loader=os.path.basename,
+        str(tmp_path),
+        transform=len,
+        target_transform=str,
+        loader=os.path.basename,
         is_valid_file=lambda path: path.endswith((".ppm", ".txt")),
     )
     assert [data[n] for n in range(len(data))] == [(5, "0"), (9, "1")]

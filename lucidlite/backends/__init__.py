@@ -19,6 +19,7 @@ def get_backend(device: str | int | Device) -> Backend:
         device = Device(device)
     found = _backends.get(device)
     if found is None:
-        found = make_backend(device)
-        _backends[device] = found
+        made = make_backend(device)
+        # "cuda" and "cuda:0" are one device, so one backend
+        found = _backends[device] = _backends.setdefault(made.device, made)
     return found

@@ -94,7 +94,7 @@ def device_of(args: argparse.Namespace) -> str:
 
 def new_settings(args: argparse.Namespace) -> tuple[Settings, Source]:
     """Settings from the options, with the defaults for those that weren't given."""
-    value = {key: getattr(args, key, None) for key in DEFAULTS}
+    value: dict[str, Any] = {key: getattr(args, key, None) for key in DEFAULTS}
     value.update({key: each for key, each in DEFAULTS.items() if value[key] is None})
     source = find_source(value["data"], value["data_root"], args.download)
     classes = list(source.open(False, None).classes)
@@ -157,7 +157,8 @@ def open_run(place: str | Path, args: argparse.Namespace, device: str) -> Run:
         source = find_source(settings.data, settings.data_root, getattr(args, "download", False))
     elif getattr(args, "model", None) is None:
         raise error(
-            ValueError, f"there is no {RUN} beside {weights}: say what it is with --model and --data"
+            ValueError,
+            f"there is no {RUN} beside {weights}: say what it is with --model and --data",
         )
     else:
         settings, source = new_settings(args)

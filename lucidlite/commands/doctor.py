@@ -27,8 +27,8 @@ _EXTRAS = {
 _THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:  # noqa: ARG001
-    """None."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """None of its own."""
 
 
 def run(args: argparse.Namespace) -> int:  # noqa: ARG001

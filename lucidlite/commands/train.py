@@ -60,8 +60,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="show images to the model in this shape (default: what suits model and data)",
     )  # fmt: skip
     parser.add_argument(
-        "--epochs", metavar="N", type=positive, help="passes over the data (default: 5; cifar10: 10)"
-    )
+        "--epochs", metavar="N", type=positive,
+        help="passes over the data (default: 5; cifar10: 10)",
+    )  # fmt: skip
     parser.add_argument("--batch-size", metavar="N", type=positive, help="default: 64")
     parser.add_argument(
         "--lr", metavar="RATE", type=_rate,
@@ -116,12 +117,13 @@ def run(args: argparse.Namespace) -> int:
     if args.resume is None:
         settings.save(folder)
     parameters = sum(p.numel() for p in model.parameters())
+    doing = "writing to" if args.resume is None else "going on in"
     print(
         f"{type(model).__name__} ({parameters:,} parameters) on {device}; "
         f"{len(train_loader.dataset):,} training and {len(test_loader.dataset):,} test images of "
         f"{settings.data} as {'x'.join(map(str, settings.input))}\n"
         f"{settings.optimizer}, one cycle to {settings.lr:g}, batch {settings.batch_size}, "
-        f"{settings.epochs} epochs; {'going on in' if args.resume else 'writing to'} {folder}",
+        f"{settings.epochs} epochs; {doing} {folder}",
         flush=True,
     )
     try:

@@ -8,6 +8,12 @@ from lucidlite.datasets.mnist import MNIST, FashionMNIST, MNISTSample
 from lucidlite.datasets.vision import VisionDataset
 
 __all__ = [
-    "CIFAR10", "MNIST", "FashionMNIST", "ImageFolder", "MNISTSample", "VisionDataset",
-    "read_image", "transforms",
+    "CIFAR10",
+    "MNIST",
+    "FashionMNIST",
+    "ImageFolder",
+    "MNISTSample",
+    "VisionDataset",
+    "read_image",
+    "transforms",
 ]

@@ -46,7 +46,16 @@ class CIFAR10(VisionDataset):
     """
 
     classes: list[str] = [  # noqa: RUF012
-        "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck",
+        "airplane",
+        "automobile",
+        "bird",
+        "cat",
+        "deer",
+        "dog",
+        "frog",
+        "horse",
+        "ship",
+        "truck",
     ]
     mirrors: ClassVar[list[str]] = [
         "https://www.cs.toronto.edu/~kriz/",
@@ -76,10 +85,12 @@ class CIFAR10(VisionDataset):
     def __getitem__(self, index: int) -> tuple[Any, Any]:
         return self.transformed(self.data[index].copy(order="K"), int(self.targets[index]))
 
-    def __getbatch__(self, indices: Sequence[int]) -> list[Any]:
-        rows = list(indices)
+    def __getbatch__(self, indices: Sequence[int]) -> Any:
+        return self.batch(self._take, indices)
+
+    def _take(self, rows: list[int]) -> tuple[NDArray[np.uint8], list[int]]:
         images = self.data.transpose(0, 3, 1, 2)[rows].transpose(0, 2, 3, 1)
-        return self.batch(images, [int(self.targets[row]) for row in rows])
+        return images, [int(self.targets[row]) for row in rows]
 
     def __len__(self) -> int:
         return len(self.data)
@@ -166,14 +177,21 @@ def _read_pickle(content: bytes, path: Path) -> Batch:
 
 
 def _checked(images: Any, labels: Any, path: Path) -> Batch:
-    if not (isinstance(images, np.ndarray) and images.dtype == np.uint8 and images.ndim == 2
-            and images.shape[1] == _PIXELS):
+    if not (
+        isinstance(images, np.ndarray)
+        and images.dtype == np.uint8
+        and images.ndim == 2
+        and images.shape[1] == _PIXELS
+    ):
         got = f"{images.dtype} {images.shape}" if isinstance(images, np.ndarray) else type(images)
         raise error(
             RuntimeError, f"CIFAR10: images in {path} must be uint8 (N, {_PIXELS}), got {got}"
         )
-    if not (isinstance(labels, list) and len(labels) == len(images)
-            and all(type(label) is int and 0 <= label < 10 for label in labels)):
+    if not (
+        isinstance(labels, list)
+        and len(labels) == len(images)
+        and all(type(label) is int and 0 <= label < 10 for label in labels)
+    ):
         raise error(
             RuntimeError,
             f"CIFAR10: {path} must hold one label from 0 to 9 for each of its {len(images)} images",

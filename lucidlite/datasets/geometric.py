@@ -9,7 +9,7 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.datasets import spatial
-from lucidlite.generator import current_generator
+from lucidlite.generator import current_generator, unit_interval
 
 Size = int | Sequence[int]
 
@@ -29,9 +29,7 @@ class Pad:
     Semantics: torchvision.transforms.Pad.
     """
 
-    def __init__(
-        self, padding: Size, fill: Any = 0, padding_mode: str = "constant"
-    ) -> None:
+    def __init__(self, padding: Size, fill: Any = 0, padding_mode: str = "constant") -> None:
         self.padding, self.fill, self.padding_mode = padding, fill, padding_mode
         self._sides = _sides("Pad", padding)
         _check_mode("Pad", padding_mode)
@@ -68,8 +66,10 @@ class CenterCrop:
         return spatial.on_arrays(lambda x: self._cropped(x, layout), image)
 
     def _cropped(self, image: Any, layout: spatial.Layout) -> Any:
-        short = [max(want - n, 0) for want, n in
-                 zip(self.size, spatial.size_of(image, layout), strict=True)]
+        short = [
+            max(want - n, 0)
+            for want, n in zip(self.size, spatial.size_of(image, layout), strict=True)
+        ]
         sides = (short[1] // 2, short[0] // 2, (short[1] + 1) // 2, (short[0] + 1) // 2)
         image = spatial.pad(image, layout, sides, 0, "constant")
         height, width = spatial.size_of(image, layout)
@@ -135,9 +135,9 @@ class RandomCrop:
         if (rows, columns) == (height, width):
             return image
         n = image.shape[0] if layout.batched else 1
-        draws = current_generator().raw(2 * n)
-        tops = (draws[:n] % np.uint64(height - rows + 1)).tolist()
-        lefts = (draws[n:] % np.uint64(width - columns + 1)).tolist()
+        draws = current_generator().each(n, 2)
+        tops = (draws[:, 0] % np.uint64(height - rows + 1)).tolist()
+        lefts = (draws[:, 1] % np.uint64(width - columns + 1)).tolist()
         if layout.batched:
             return spatial.crop_each(image, layout, tops, lefts, self.size)
         return spatial.crop(image, layout, tops[0], lefts[0], self.size)
@@ -168,7 +168,8 @@ class RandomHorizontalFlip:
         image = spatial.as_image(image)
         layout = spatial.layout_of(type(self).__name__, image)
         axis = layout.height + self._axis
-        chosen = current_generator().uniform((image.shape[0] if layout.batched else 1,)) < self.p
+        draws = current_generator().each(image.shape[0] if layout.batched else 1, 1)
+        chosen = unit_interval(draws[:, 0], np.float32) < self.p
         if layout.batched:
             return spatial.on_arrays(lambda x: spatial.flip_each(x, axis, chosen), image)
         return spatial.on_arrays(lambda x: spatial.flip(x, axis), image) if chosen[0] else image

@@ -81,7 +81,7 @@ def _read_pnm(content: bytes, path: Path) -> NDArray[np.uint8]:
     count = height * width * shape[2]
     if not 0 < top < 65536 or count == 0:
         raise _bad(path, f"width, height and maximum must be sensible, got {header[0]!r}")
-    body = content[header.end():]
+    body = content[header.end() :]
     if kind in (2, 3):
         try:
             words = re.sub(rb"#[^\r\n]*", b" ", body).split()

@@ -47,9 +47,11 @@ class _Digits(VisionDataset):
         image = self.data.numpy()[index].copy()
         return self.transformed(image, int(self.targets.numpy()[index]))
 
-    def __getbatch__(self, indices: Sequence[int]) -> list[Any]:
-        rows = list(indices)
-        return self.batch(self.data.numpy()[rows], self.targets.numpy()[rows].tolist())
+    def __getbatch__(self, indices: Sequence[int]) -> Any:
+        return self.batch(self._take, indices)
+
+    def _take(self, rows: list[int]) -> tuple[NDArray[Any], Any]:
+        return self.data.numpy()[rows], self.targets.numpy()[rows]
 
     def __len__(self) -> int:
         return len(self.data)
@@ -114,8 +116,11 @@ class MNIST(_Digits):
 
     def _find(self, name: str) -> Path | None:
         """The file ``name`` or ``name.gz``, in torchvision's folder or in root."""
-        places = [Path(folder, name + end) for folder in (self.raw_folder, self._root)
-                  for end in ("", ".gz")]
+        places = [
+            Path(folder, name + end)
+            for folder in (self.raw_folder, self._root)
+            for end in ("", ".gz")
+        ]
         return next((path for path in places if path.is_file()), None)
 
     def _load(self) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -148,8 +153,7 @@ class MNIST(_Digits):
         if digits.size and digits.max() >= len(self.classes):
             raise error(
                 RuntimeError,
-                f"{kind}: labels must be below {len(self.classes)}, "
-                f"got {digits.max()} in {labels}",
+                f"{kind}: labels must be below {len(self.classes)}, got {digits.max()} in {labels}",
             )
         content = struct.pack(">II", 0x801, len(digits)) + digits.tobytes()
         owner = _OWNERS.get(hashlib.md5(content, usedforsecurity=False).hexdigest(), kind)
@@ -189,8 +193,16 @@ class FashionMNIST(MNIST):
     """
 
     classes: list[str] = [  # noqa: RUF012
-        "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
-        "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+        "T-shirt/top",
+        "Trouser",
+        "Pullover",
+        "Dress",
+        "Coat",
+        "Sandal",
+        "Shirt",
+        "Sneaker",
+        "Bag",
+        "Ankle boot",
     ]
     mirrors: ClassVar[list[str]] = [
         "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/",

@@ -63,8 +63,10 @@ def layout_of(op: str, image: Any) -> Layout:
 
 def on_arrays(function: Callable[[Any], Any], image: Any) -> Any:
     """``function(image)``, by way of the array of a CPU Tensor that needs no gradient."""
-    if not isinstance(image, Tensor) or image.device.type != "cpu" or (
-        image.requires_grad and is_grad_enabled()
+    if (
+        not isinstance(image, Tensor)
+        or image.device.type != "cpu"
+        or (image.requires_grad and is_grad_enabled())
     ):
         return function(image)
     result = function(image.array)
@@ -122,9 +124,7 @@ def flip(image: Any, axis: int) -> Any:
     return image.flip(axis)
 
 
-def pad(
-    image: Any, layout: Layout, sides: tuple[int, int, int, int], fill: Any, mode: str
-) -> Any:
+def pad(image: Any, layout: Layout, sides: tuple[int, int, int, int], fill: Any, mode: str) -> Any:
     """``image`` with (left, top, right, bottom) more pixels."""
     left, top, right, bottom = sides
     if not any(sides):
@@ -178,7 +178,8 @@ def resize(image: Any, layout: Layout, size: tuple[int, int], antialias: bool) -
         planes = np.moveaxis(image.astype(real), (layout.height, layout.height + 1), (-2, -1))
         out = np.moveaxis(
             rows.astype(real) @ planes @ columns.astype(real),
-            (-2, -1), (layout.height, layout.height + 1),
+            (-2, -1),
+            (layout.height, layout.height + 1),
         )
         if image.dtype.kind == "f":
             return out

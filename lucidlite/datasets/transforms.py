@@ -2,8 +2,9 @@
 
 An image is an array (H, W) or (H, W, C), as the data sets give it, or a Tensor (C, H, W) or (H, W);
 a batch is an array (N, H, W, C) or a Tensor (N, C, H, W). A random transform draws once for each
-image, from the current generator: the default one, or the one that ``use_generator`` put in place
-(DataLoader does, for each sample, so the number of workers changes nothing).
+image, from the current generator: the default one, or the one that ``use_generator`` put in place.
+DataLoader puts one in place for each sample, keyed by seed, epoch, place in the epoch and index,
+so that neither the number of workers nor the batch around a sample changes what it gets.
 """
 
 from __future__ import annotations
@@ -31,9 +32,20 @@ from lucidlite.generator import use_generator
 from lucidlite.tensor import Tensor
 
 __all__ = [
-    "CenterCrop", "Compose", "Grayscale", "Lambda", "Normalize", "Pad", "RandomCrop",
-    "RandomHorizontalFlip", "RandomVerticalFlip", "Resize", "ToTensor", "use_generator",
+    "CenterCrop",
+    "Compose",
+    "Grayscale",
+    "Lambda",
+    "Normalize",
+    "Pad",
+    "RandomCrop",
+    "RandomHorizontalFlip",
+    "RandomVerticalFlip",
+    "Resize",
+    "ToTensor",
+    "use_generator",
 ]
+
 
 class Compose:
     """Apply transforms one after another (semantics: torchvision.transforms.Compose).
@@ -86,9 +98,7 @@ class Lambda:
 
     def __init__(self, lambd: Callable[[Any], Any]) -> None:
         if not callable(lambd):
-            raise error(
-                TypeError, f"Lambda: lambd should be callable, got {type(lambd).__name__}"
-            )
+            raise error(TypeError, f"Lambda: lambd should be callable, got {type(lambd).__name__}")
         self.lambd = lambd
 
     def __call__(self, image: Any) -> Any:
@@ -264,11 +274,22 @@ class Grayscale:
 
 
 def _weighted(image: NDArray[Any]) -> NDArray[Any]:
-    luma: NDArray[Any] = image @ np.array([0.2989, 0.587, 0.114])
+    # Not a matrix product, whose rounding may depend on how many pixels there are.
+    red, green, blue = (image[..., channel].astype(np.float64) for channel in range(3))
+    luma: NDArray[Any] = 0.2989 * red + 0.587 * green + 0.114 * blue
     return luma.astype(image.dtype)[..., None]
 
 
-_BATCHED = frozenset({
-    CenterCrop, Grayscale, Normalize, Pad, RandomCrop, RandomHorizontalFlip, RandomVerticalFlip,
-    Resize, ToTensor,
-})
+_BATCHED = frozenset(
+    {
+        CenterCrop,
+        Grayscale,
+        Normalize,
+        Pad,
+        RandomCrop,
+        RandomHorizontalFlip,
+        RandomVerticalFlip,
+        Resize,
+        ToTensor,
+    }
+)

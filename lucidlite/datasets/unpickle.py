@@ -124,8 +124,16 @@ def load_dict(data: bytes) -> dict[str, Any]:
     except pickle.UnpicklingError as problem:
         raise ValueError(f"the pickle holds what is not read here: {problem}") from None
     except (
-        EOFError, TypeError, KeyError, IndexError, AttributeError, ImportError,
-        OverflowError, MemoryError, RecursionError, ValueError,
+        EOFError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        ImportError,
+        OverflowError,
+        MemoryError,
+        RecursionError,
+        ValueError,
     ) as problem:
         raise ValueError(f"the pickle is damaged: {problem!r}") from None
     if not isinstance(value, dict):

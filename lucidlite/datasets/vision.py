@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lucidlite.creation import from_numpy
 from lucidlite.datasets.transforms import takes_batches
-from lucidlite.utils.data import Dataset, default_collate
+from lucidlite.utils.data import Dataset
 
 Root = str | os.PathLike[str]
 Transform = Callable[[Any], Any]
@@ -52,20 +52,26 @@ class VisionDataset(Dataset[Any]):
             target = self.target_transform(target)
         return image, target
 
-    def batch(self, images: NDArray[Any], targets: list[int]) -> list[Any]:
-        """What ``default_collate`` makes of these samples, images being (N, H, W) or (N, H, W, C).
+    def batch(
+        self, take: Callable[[list[int]], tuple[NDArray[Any], Any]], indices: Sequence[int]
+    ) -> Any:
+        """What ``default_collate`` makes of these samples, or NotImplemented: take them one by one.
 
-        The package's own transforms take all images at once, which is many times faster; a random
-        one still draws for each image.
+        ``take(indices)`` gives images (N, H, W) or (N, H, W, C) and integer targets. The package's
+        own transforms take all images at once, which is many times faster and gives the same
+        numbers; what others do with a batch, or draw for it, can't be known.
         """
+        if (
+            self.target_transform is not None
+            or (self.transform is not None and not takes_batches(self.transform))
+            or type(self).transformed is not VisionDataset.transformed
+        ):
+            return NotImplemented
+        images, targets = take(list(indices))
         if self.transform is None:
             done: Any = from_numpy(np.ascontiguousarray(images))
-        elif takes_batches(self.transform):
-            done = self.transform(images[..., None] if images.ndim == 3 else images)
         else:
-            done = default_collate([self.transform(image) for image in images])
-        if self.target_transform is not None:
-            return [done, default_collate([self.target_transform(each) for each in targets])]
+            done = self.transform(images[..., None] if images.ndim == 3 else images)
         return [done, from_numpy(np.asarray(targets, np.int64))]
 
     def extra_repr(self) -> str:

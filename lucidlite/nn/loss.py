@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from lucidlite.callsite import error
 from lucidlite.nn import functional as F
 from lucidlite.nn.module import Module
+from lucidlite.ops.loss import refuse_deprecated
 from lucidlite.tensor import Tensor
 
 
@@ -15,12 +15,7 @@ class _Loss(Module):
         self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"
     ) -> None:
         super().__init__()
-        if size_average is not None or reduce is not None:
-            raise error(
-                TypeError,
-                f"{type(self).__name__}: size_average and reduce are deprecated in PyTorch and not "
-                f"supported; use reduction, got size_average={size_average}, reduce={reduce}",
-            )
+        refuse_deprecated(type(self).__name__, size_average, reduce)
         self.reduction = reduction
 
 

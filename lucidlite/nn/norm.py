@@ -15,9 +15,11 @@ from lucidlite.tensor import Tensor
 
 
 class _BatchNorm(Module):
-    """Weight (ones) and bias (zeros) a channel where ``affine``; running mean and variance, moved
-    by ``momentum`` (None: the mean over all batches seen) in training and used in evaluation,
-    where ``track_running_stats``.
+    """What the layers share: all but the dimensions of the input.
+
+    With ``affine`` a weight (ones) and a ``bias`` (zeros) a channel. With ``track_running_stats`` a
+    running mean and variance, moved by ``momentum`` (None: the mean over all batches seen) in
+    training, and used in evaluation.
     """
 
     def __init__(

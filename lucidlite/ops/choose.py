@@ -149,7 +149,8 @@ def _clamp_tensors(input: Tensor, min: Tensor | None, max: Tensor | None) -> Ten
     kind = result_type(input, *bounds).numpy
     x = to_dtype(input, kind)
     low, high = (None if b is None else to_dtype(b, kind) for b in (min, max))
-    check_dtype("clamp", x, "fiu")
+    if len(bounds) == 2:
+        check_dtype("clamp", x, "fiu")
     out = x.array
     if low is not None:
         out = x.backend.map("maximum", out, low.array)

@@ -23,6 +23,7 @@ from lucidlite.tape import record, wrap
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
+    from lucidlite.backends import Backend
     from lucidlite.tape import Node
     from lucidlite.tensor import Tensor
 
@@ -80,6 +81,10 @@ def rank(value: Any) -> tuple[dtype, int]:
         return value.dtype, 2 if value.array.ndim else 1
     if isinstance(value, np.generic):
         value = value.item()
+    if not isinstance(value, (int, float)):
+        raise error(
+            TypeError, f"result_type: expected tensors or numbers, got {type(value).__name__}"
+        )
     return of_scalar(value), 0
 
 
@@ -100,8 +105,8 @@ def operands(
 ) -> tuple[Tensor, Tensor]:
     """Two operands as tensors of one dtype on one device; ``floating`` lifts integers to float.
 
-    With ``wide``, a number or 0-dim tensor that meets float16 stays float32: arithmetic is then
-    done in float32 and rounded once.
+    With ``wide``, a second operand that is a number or 0-dim tensor stays float32 where it meets
+    float16: the result is then rounded once.
     """
     if isinstance(x, TensorBase) and isinstance(y, TensorBase):
         if x.backend is not y.backend:
@@ -112,27 +117,19 @@ def operands(
     elif isinstance(x, TensorBase) and isinstance(y, SCALARS):
         return _with_scalar(op, x, y, floating, wide)
     elif isinstance(y, TensorBase) and isinstance(x, SCALARS):
-        other, scalar = _with_scalar(op, y, x, floating, wide)
+        other, scalar = _with_scalar(op, y, x, floating, False)
         return scalar, other
     elif isinstance(x, TensorBase):
         y = as_tensor_operand(op, y, x)
     elif isinstance(y, TensorBase):
         x = as_tensor_operand(op, x, y)
-    elif isinstance(x, SCALARS) and isinstance(y, SCALARS):
-        x, y = (wrap(cpu.asarray(v, of_scalar(v).numpy), cpu) for v in (x, y))
     else:
         raise error(TypeError, f"{op}: expected a Tensor, got {type(x).__name__}")
     kind = result_type(x, y)
     if floating and not kind.is_floating_point:
         kind = get_default_dtype()
-    if wide and kind is float16:
-        return _half(x), _half(y)
-    return to_dtype(x, kind.numpy), to_dtype(y, kind.numpy)
-
-
-def _half(x: TensorBase) -> Tensor:
-    wide = not x.array.ndim and x.array.dtype.kind == "f" and x.array.dtype != np.float16
-    return to_dtype(x, float32.numpy if wide else float16.numpy)
+    wide = wide and kind is float16 and not y.array.ndim and y.array.dtype.itemsize >= 4
+    return to_dtype(x, kind.numpy), to_dtype(y, float32.numpy if wide else kind.numpy)
 
 
 def _with_scalar(
@@ -148,21 +145,20 @@ def _with_scalar(
     if kind.kind == "f":
         x = to_dtype(x, kind)
         kind = float32.numpy if wide and kind == np.float16 else kind
-        fits = -6e4 < y < 6e4  # in every float dtype
-        array = backend.asarray(y, kind) if fits else backend.call("asarray", y, kind)
-        return x, wrap(array, backend)  # type: ignore[return-value]
+        if -6e4 < y < 6e4:  # fits every float dtype
+            return x, wrap(backend.asarray(y, kind), backend)  # type: ignore[return-value]
+        return x, wrap(backend.asarray(cpu.cast(_checked_int(op, y), kind)), backend)
     try:
         array = backend.asarray(y, kind)
-    except OverflowError:
-        array = backend.asarray(_wrapped(op, y, kind))
+    except OverflowError:  # too big for the dtype: its low bits, as in PyTorch
+        array = backend.asarray(_checked_int(op, y).astype(kind))
     return to_dtype(x, kind), wrap(array, backend)
 
 
-def _wrapped(op: str, value: int, kind: np.dtype[Any]) -> np.ndarray[Any, Any]:
-    """A number too big for an integer dtype: its low bits, as in PyTorch."""
-    if not -(2**63) <= value < 2**64:
+def _checked_int(op: str, value: Any) -> np.ndarray[Any, Any]:
+    if isinstance(value, int) and not -(2**63) <= value < 2**64:
         raise error(OverflowError, f"{op}: int too big to convert, got {value}")
-    return np.asarray(value).astype(kind)
+    return np.asarray(value)
 
 
 def number_array(op: str, value: Any, like: TensorBase) -> Any:
@@ -187,13 +183,23 @@ def number_array(op: str, value: Any, like: TensorBase) -> Any:
 def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, TensorBase]:
     """Operands on one device: a 0-dim CPU tensor follows the other, anything else is refused."""
     if x.backend is cpu and not x.array.ndim:
-        return wrap(y.backend.asarray(x.array), y.backend), y
+        return moved(x, y.backend), y
     if y.backend is cpu and not y.array.ndim:
-        return x, wrap(x.backend.asarray(y.array), x.backend)
+        return x, moved(y, x.backend)
     raise error(
         RuntimeError,
         f"{op}: expected all tensors to be on the same device, got {x.device} and {y.device}",
     )
+
+
+def moved(input: TensorBase, backend: Backend) -> Tensor:
+    """``input`` on another device; its gradient comes back to this one."""
+    array = backend.asarray(input.backend.to_numpy(input.array))
+    return record(array, moved_vjp, (input,), (input.backend,), name="to", backend=backend)
+
+
+def moved_vjp(node: Node, grad: Tensor, backend: Backend) -> Tensor:
+    return moved(grad, backend)
 
 
 def check_device(op: str, *tensors: TensorBase | None) -> None:
@@ -234,10 +240,15 @@ def floating(op: str, input: Any) -> Tensor:
 
 def check_broadcast(op: str, *tensors: TensorBase) -> None:
     """Refuse shapes that don't broadcast, in PyTorch's words."""
+    broadcast_shape(op, *[t.array.shape for t in tensors])
+
+
+def broadcast_shape(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape to which these broadcast; RuntimeError where they don't."""
     try:
-        np.broadcast_shapes(*[t.array.shape for t in tensors])
+        return np.broadcast_shapes(*shapes)
     except ValueError:
-        a, b = tensors[0].array.shape, tensors[1].array.shape
+        a, b = shapes[:2]
         for i in range(1, min(len(a), len(b)) + 1):
             if a[-i] != b[-i] and 1 not in (a[-i], b[-i]):
                 at = max(len(a), len(b)) - i
@@ -246,8 +257,8 @@ def check_broadcast(op: str, *tensors: TensorBase) -> None:
                     f"{op}: the size of tensor a ({a[-i]}) must match the size of tensor b "
                     f"({b[-i]}) at non-singleton dimension {at}, got shapes {a} and {b}",
                 ) from None
-        shapes = " and ".join(str(tuple(t.array.shape)) for t in tensors)
-        raise error(RuntimeError, f"{op}: shapes must broadcast, got {shapes}") from None
+        listed = " and ".join(map(str, shapes))
+        raise error(RuntimeError, f"{op}: shapes must broadcast, got {listed}") from None
 
 
 def as_int(op: str, name: str, value: Any) -> int:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.callsite import error
-from lucidlite.ops.common import check_broadcast, check_dtype, check_tensor, operands
+from lucidlite.ops.common import check_broadcast, check_device, check_dtype, check_tensor, operands
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
@@ -150,6 +150,12 @@ def isclose(
         raise error(
             RuntimeError, f"isclose: dtypes must be equal, got {input.dtype} and {other.dtype}"
         )
+    for name, value in (("rtol", rtol), ("atol", atol)):
+        if value < 0:
+            raise error(
+                RuntimeError, f"isclose: {name} must be greater than or equal to zero, got {value}"
+            )
+    check_device("isclose", input, other)
     check_broadcast("isclose", input, other)
     close = input.backend.call(
         "isclose", input.array, other.array, rtol=rtol, atol=atol, equal_nan=equal_nan

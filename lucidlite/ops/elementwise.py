@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.callsite import error
-from lucidlite.dtypes import float32
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import (
     check_broadcast,
@@ -49,7 +48,7 @@ def add(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
     Semantics: torch.add.
     """
-    x, y = operands("add", input, other, wide=True)
+    x, y = operands("add", input, other)
     if alpha != 1 or type(alpha) is not int:
         y = _scaled("add", x, y, alpha)
     return record(_binary("add", "add", x, y), add_vjp, (x, y))
@@ -93,7 +92,7 @@ def _sub(op: str, input: Any, other: Any, alpha: Any) -> Tensor:
                 "sub: subtraction, the `-` operator, with a bool tensor is not supported; use `~` "
                 "or logical_not() to invert a mask, got dtype=torch.bool",
             )
-    x, y = operands("sub", input, other, wide=True)
+    x, y = operands("sub", input, other)
     if alpha != 1 or type(alpha) is not int:
         y = _scaled("sub", x, y, alpha)
     return record(_binary("sub", "subtract", x, y), sub_vjp, (x, y), name=op)
@@ -181,7 +180,7 @@ def remainder(input: Any, other: Any) -> Tensor:
 
     Semantics: torch.remainder.
     """
-    x, y = operands("remainder", input, other, wide=True)
+    x, y = operands("remainder", input, other)
     check_divisor("remainder", y)
     out = _binary("remainder", "remainder", x, y)
     if not hasattr(input, "array"):
@@ -239,7 +238,7 @@ def _pow_scalar(input: Tensor, exponent: Any) -> Tensor:
     if exponent in (2, 3):
         out = map("multiply", a, a)
         out = out if exponent == 2 else map("multiply", out, a)
-    elif kind == "f" and exponent in _SHORT:
+    elif kind == "f" and a.dtype != np.float16 and exponent in _SHORT:
         out = a
         for function in _SHORT[exponent]:
             out = map(function, out)

@@ -168,10 +168,16 @@ def getitem(input: Tensor, key: Any) -> Tensor:
     key, basic = normalize(input, key)
     if basic:
         return _view_of(input, key)
+    return taken(input, key)
+
+
+def taken(input: Tensor, key: Key, name: str = "getitem") -> Tensor:
+    """A copy of the elements at a normalized index that holds tensors."""
     tensors = tuple(i for i in key if isinstance(i, TensorBase))
     out = input.array[_raw(key)]
     args = (_template(key), input.array.shape)
-    return record(out, index_vjp, (input, *(None for _ in tensors)), args, save=tensors)
+    inputs = (input, *(None for _ in tensors))
+    return record(out, index_vjp, inputs, args, save=tensors, name=name)
 
 
 def index_vjp(
@@ -285,113 +291,6 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
     return getitem(input, (slice(None),) * dim + (flat,))
 
 
-def _along(op: str, input: TensorBase, dim: int, index: TensorBase) -> Any:
-    """``index`` along ``dim`` as a full array index: every other dim runs over its range."""
-    check_tensor(op, "index", index)
-    if index.array.dtype != np.int64 and index.array.dtype != np.int32:
-        raise error(
-            RuntimeError, f"{op}: expected dtype int64 for index, got dtype={index.dtype}"
-        )
-    if index.array.ndim != input.array.ndim:
-        raise error(
-            RuntimeError,
-            f"{op}: index tensor must have the same number of dimensions as input tensor, "
-            f"got {index.array.ndim} and {input.array.ndim}",
-        )
-    size = input.array.shape[dim]
-    low, high = _range(index)
-    if low < 0 or high >= size:
-        raise error(
-            RuntimeError,
-            f"{op}: index {low if low < 0 else high} is out of bounds for dimension {dim} with "
-            f"size {size}",
-        )
-    xp = index.backend.xp
-    shape = index.array.shape
-    grid: list[Any] = []
-    for d, n in enumerate(shape):
-        ones = [1] * len(shape)
-        ones[d] = n
-        grid.append(xp.arange(n).reshape(ones))
-    grid[dim] = index.array
-    return tuple(grid)
-
-
-def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
-    """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on. Semantics: torch.gather."""
-    if sparse_grad:
-        raise error(RuntimeError, "gather: sparse gradients are not supported, got sparse_grad=True")
-    check_device("gather", input, index)
-    dim = wrap_dim("gather", dim, input.array.ndim)
-    if not input.array.ndim:
-        return input.clone()
-    for d, n in enumerate(index.array.shape):
-        if d != dim and n > input.array.shape[d]:
-            raise error(
-                RuntimeError,
-                f"gather: size does not match at dimension {d}, expected index "
-                f"{tuple(index.array.shape)} to be no larger than self "
-                f"{tuple(input.array.shape)} apart from dimension {dim}",
-            )
-    out = input.array[_along("gather", input, dim, index)]
-    inputs = (input, None)
-    return record(out, gather_vjp, inputs, (dim, input.array.shape), save=(index,))
-
-
-def gather_vjp(
-    node: Node, grad: Tensor, dim: int, shape: tuple[int, ...]
-) -> tuple[Tensor | None, ...]:
-    (index,) = node.saved_tensors
-    zero = wrap(grad.backend.xp.zeros(shape, grad.array.dtype), grad.backend)
-    return scatter_add(zero, dim, index, grad), None
-
-
-def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
-    """``input`` with ``src`` added at the places ``index`` names. Semantics: torch.scatter_add."""
-    dim = wrap_dim("scatter_add", dim, input.array.ndim)
-    key = _along("scatter_add", input, dim, index)
-    part = src.array[tuple(slice(n) for n in index.array.shape)]
-    added = input.backend.index_add(input.array.shape, input.array.dtype, key, part)
-    out = input.backend.map("add", input.array, added)
-    args = (dim, src.array.shape)
-    return record(out, scatter_add_vjp, (input, None, src), args, save=(index,))
-
-
-def scatter_add_vjp(
-    node: Node, grad: Tensor, dim: int, shape: tuple[int, ...]
-) -> tuple[Tensor | None, ...]:
-    (index,) = node.saved_tensors
-    taken = gather(grad, dim, index)
-    if taken.array.shape != shape:
-        taken = index_put_add(taken, tuple(slice(n) for n in index.array.shape), (), shape)
-    return grad, None, taken
-
-
-def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """Elements at ``indices`` along ``dim``; other dims broadcast. Semantics: torch.take_along_dim."""
-    if dim is None:
-        return gather(input.reshape(-1), 0, indices.reshape(-1))
-    dim = wrap_dim("take_along_dim", dim, input.array.ndim)
-    full = list(np.broadcast_shapes(
-        tuple(1 if d == dim else n for d, n in enumerate(input.array.shape)),
-        tuple(1 if d == dim else n for d, n in enumerate(indices.array.shape)),
-    ))  # fmt: skip
-    wide, deep = list(full), list(full)
-    wide[dim], deep[dim] = input.array.shape[dim], indices.array.shape[dim]
-    return gather(input.expand(wide), dim, indices.expand(deep))
-
-
-def masked_select(input: Tensor, mask: Tensor) -> Tensor:
-    """The elements where ``mask`` is True, as a vector. Semantics: torch.masked_select."""
-    check_tensor("masked_select", "mask", mask)
-    if mask.array.dtype.kind != "b":
-        raise error(
-            RuntimeError, f"masked_select: expected BoolTensor for mask, got dtype={mask.dtype}"
-        )
-    shape = np.broadcast_shapes(input.array.shape, mask.array.shape)
-    return getitem(input.expand(shape), mask.expand(shape))
-
-
 def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     """Indices of the nonzero elements, (count, ndim) or one vector per dim.
 
@@ -406,30 +305,3 @@ def nonzero(input: Tensor, *, as_tuple: bool = False) -> Any:
     if as_tuple:
         return tuple(wrap(i.astype(np.int64), input.backend) for i in found)
     return wrap(xp.stack(found, 1).astype(np.int64), input.backend)
-
-
-def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
-    """int64 vectors with a 1 at each class and 0 elsewhere, along a new last dim.
-
-    Semantics: torch.nn.functional.one_hot.
-    """
-    check_tensor("one_hot", "input", input)
-    if input.array.dtype != np.int64:
-        raise error(
-            RuntimeError, f"one_hot: is only applicable to index tensor of type int64, got {input.dtype}"
-        )
-    low, high = _range(input)
-    if num_classes == -1:
-        if not input.array.size:
-            raise error(
-                RuntimeError, "one_hot: can not infer total number of classes from empty tensor"
-            )
-        num_classes = high + 1
-    if low < 0 or high >= num_classes:
-        raise error(
-            RuntimeError,
-            f"one_hot: class values must be in [0, num_classes), got values {low} to {high}, "
-            f"num_classes={num_classes}",
-        )
-    classes = input.backend.xp.arange(num_classes)
-    return wrap((input.array[..., None] == classes).astype(np.int64), input.backend)

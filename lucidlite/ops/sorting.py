@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import as_int, check_tensor, wrap_dim
-from lucidlite.ops.indexing import take_along_dim
+from lucidlite.ops.extremes import Found, found_type
+from lucidlite.ops.gather import pick
 from lucidlite.tape import wrap
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
 
-
-class Sorted(NamedTuple):
-    """``values`` in order and their ``indices`` before."""
-
-    values: Any
-    indices: Any
+_Sorted, _Top = found_type("sort"), found_type("topk")
 
 
 def argsort(
@@ -26,7 +22,11 @@ def argsort(
     """The order that sorts ``input`` along ``dim``; always stable. Semantics: torch.argsort."""
     check_tensor("argsort", "input", input)
     del stable  # every sort here is
-    dim = wrap_dim("argsort", dim, input.array.ndim)
+    return _order("argsort", input, dim, descending)
+
+
+def _order(op: str, input: Tensor, dim: int, descending: bool) -> Tensor:
+    dim = wrap_dim(op, dim, input.array.ndim)
     array = input.array if input.array.ndim else input.array.reshape(1)
     if descending:
         # Sorting the reversed array and reading the order backwards keeps equal values in order;
@@ -36,22 +36,23 @@ def argsort(
         order = array.shape[dim] - 1 - order
     else:
         order = input.backend.xp.argsort(array, axis=dim, kind="stable")
-    return wrap(order.astype("int64").reshape(input.array.shape), input.backend)
+    return wrap(order.astype("int64", copy=False).reshape(input.array.shape), input.backend)
 
 
 def sort(
-    input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool = False
-) -> Sorted:
+    input: Tensor, dim: int = -1, descending: bool = False, *, stable: bool | None = None
+) -> Found:
     """(values, indices) in order along ``dim``; always stable. Semantics: torch.sort."""
-    order = argsort(input, dim, descending, stable)
-    if not input.array.ndim:
-        return Sorted(input.clone(), order)
-    return Sorted(take_along_dim(input, order, dim), order)
+    check_tensor("sort", "input", input)
+    order = _order("sort", input, dim, descending)
+    dim = wrap_dim("sort", dim, input.array.ndim)
+    name = "sort" if stable is None else "sort_stable"
+    return _Sorted(*pick(input, dim, order, True, name))  # type: ignore[no-any-return]
 
 
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Sorted:
+) -> Found:
     """The ``k`` largest (or smallest) values along ``dim`` with their indices, in order.
 
     >>> import lucidlite
@@ -67,8 +68,7 @@ def topk(
     k = as_int("topk", "k", k)
     if not 0 <= k <= size:
         raise error(RuntimeError, f"topk: selected index k out of range, got k={k}, size={size}")
-    order = argsort(input, dim, largest)
-    if not input.array.ndim:
-        return Sorted(input.clone(), order)
-    best = order[(slice(None),) * dim + (slice(k),)]
-    return Sorted(take_along_dim(input, best, dim), best)
+    order = _order("topk", input, dim, largest)
+    if input.array.ndim:
+        order = order[(slice(None),) * dim + (slice(k),)]
+    return _Top(*pick(input, dim, order, True, "topk"))  # type: ignore[no-any-return]

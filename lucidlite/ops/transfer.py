@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.backends import Device, get_backend
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
-from lucidlite.ops.common import check_tensor, to_dtype
+from lucidlite.ops.common import check_tensor, moved, to_dtype
 from lucidlite.ops.unary import clone
-from lucidlite.tape import record
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
-    from lucidlite.tape import Node
     from lucidlite.tensor import Tensor
 
 
@@ -73,14 +71,4 @@ def to_device(input: Tensor, device: str | int | Device) -> Tensor:
     """A tensor on ``device``: itself where it is there already."""
     check_tensor("to", "input", input)
     backend = get_backend(device)
-    if backend is input.backend:
-        return input
-    array = backend.asarray(input.backend.to_numpy(input.array))
-    args = (input.backend.device,)
-    return record(array, to_device_vjp, (input,), args, name="to", backend=backend)
-
-
-def to_device_vjp(node: Node, grad: Tensor, device: Device) -> Tensor:
-    return to_device(grad, device)
-
-
+    return input if backend is input.backend else moved(input, backend)

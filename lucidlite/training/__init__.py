@@ -2,7 +2,8 @@
 
 from lucidlite.training.checkpoint import Checkpoint
 from lucidlite.training.metrics import EpochRow, Result, evaluate
+from lucidlite.training.progress import Progress
 from lucidlite.training.signals import Stopped
 from lucidlite.training.trainer import Trainer
 
-__all__ = ["Checkpoint", "EpochRow", "Result", "Stopped", "Trainer", "evaluate"]
+__all__ = ["Checkpoint", "EpochRow", "Progress", "Result", "Stopped", "Trainer", "evaluate"]

@@ -62,7 +62,7 @@ def find_model(name: str) -> type[Module]:
 
 
 def make_model(kind: Callable[..., Module], num_classes: int, shape: Shape) -> Module:
-    """A model of this class, told of ``num_classes``, ``in_channels`` and ``image_size`` if it asks."""
+    """A model of this class, given what it takes of num_classes, in_channels and image_size."""
     offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
     taken = inspect.signature(kind).parameters
     return kind(**{name: value for name, value in offered.items() if name in taken})
@@ -103,7 +103,7 @@ def make_optimizer(name: str, model: Module, lr: float) -> Optimizer:
     """Adam, AdamW, or SGD with momentum 0.9 and weight decay 5e-4."""
     if name == "sgd":
         return SGD(model.parameters(), lr=lr, momentum=0.9, weight_decay=5e-4, nesterov=True)
-    kinds = {"adam": Adam, "adamw": AdamW}
+    kinds: dict[str, type[Adam]] = {"adam": Adam, "adamw": AdamW}
     if name not in kinds:
         raise error(
             ValueError, f"optimizer must be one of {', '.join(PEAKS)}, got optimizer={name!r}"

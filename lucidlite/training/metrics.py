@@ -22,7 +22,7 @@ class Result(NamedTuple):
 
     loss: float
     accuracy: float
-    count: int
+    images: int
 
 
 class EpochRow(NamedTuple):

@@ -25,8 +25,9 @@ class Predictions(NamedTuple):
 def probabilities(model: Module, images: Tensor) -> NDArray[np.float32]:
     """Class probabilities (N, classes) of a batch, in evaluation mode, on the host."""
     with inference(model):
-        result: NDArray[np.float32] = softmax(model(images), 1).cpu().numpy()
-    return result
+        result = softmax(model(images), 1)
+    array: NDArray[np.float32] = result.cpu().numpy()
+    return array
 
 
 def predict_all(model: Module, loader: Iterable[Any], device: Any = "cpu") -> Predictions:
@@ -41,5 +42,6 @@ def predict_all(model: Module, loader: Iterable[Any], device: Any = "cpu") -> Pr
 
 def denormalized(images: NDArray[Any], mean: list[float], std: list[float]) -> NDArray[Any]:
     """Undo Normalize on a batch (N, C, H, W): pixels from 0 to 1 again."""
-    shape = (1, -1, 1, 1)
-    return images * np.reshape(std, shape) + np.reshape(mean, shape)
+    factor, shift = (np.asarray(each, images.dtype)[:, None, None] for each in (std, mean))
+    pixels: NDArray[Any] = images * factor + shift
+    return pixels

@@ -32,7 +32,7 @@ class Progress:
         if self._tqdm is not None:
             self._bar = self._tqdm(
                 desc=label, total=total, initial=done, unit=" images", unit_scale=False,
-                file=self._stream, leave=False, dynamic_ncols=True,
+                file=self._stream, leave=False, dynamic_ncols=True, mininterval=0, miniters=1,
                 bar_format="{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}  {postfix[0]}"
                 "{rate_noinv_fmt}  {remaining} left",
                 postfix=[""],
@@ -51,13 +51,13 @@ class Progress:
         numbers = f"loss {result.loss:.3f}  acc {result.accuracy:.1%}"
         if self._bar is not None:
             self._bar.postfix[0] = numbers + "  "
-            self._bar.update(result.count - self._done)
-            self._done = result.count
+            self._bar.update(result.images - self._done)
+            self._done = result.images
             return
-        rate = (result.count - self._first) / (now - self._began)
-        left = (self._total - result.count) / rate if rate else float("inf")
+        rate = (result.images - self._first) / (now - self._began)
+        left = (self._total - result.images) / rate if rate else float("inf")
         print(
-            f"{self._label}  {result.count}/{self._total}  {numbers}  {rate:.0f} images/s  "
+            f"{self._label}  {result.images}/{self._total}  {numbers}  {rate:.0f} images/s  "
             f"{left:.0f} s left",
             file=self._stream,
             flush=True,

@@ -13,7 +13,9 @@ from lucidlite.callsite import error
 from lucidlite.files import atomic_write
 from lucidlite.training.metrics import EpochRow
 
-_TRAIN, _TEST, _WRONG = "#8a8f98", "#1f6fb4", "#c62828"
+_TEST, _WRONG = "#1f6fb4", "#c62828"
+# Why test can be ahead of train: one is measured while the model still gets better.
+_PARTS = (("train", "#8a8f98", "train, over the epoch"), ("test", _TEST, "test, after the epoch"))
 
 
 def draw_curves(rows: Sequence[EpochRow], path: str | os.PathLike[str], title: str = "") -> None:
@@ -23,9 +25,9 @@ def draw_curves(rows: Sequence[EpochRow], path: str | os.PathLike[str], title: s
     loss, accuracy = figure.subplots(1, 2)
     best = max(rows, key=lambda row: row.test_accuracy)
     for axes, name, factor in ((loss, "loss", 1.0), (accuracy, "accuracy", 100.0)):
-        for part, color in (("train", _TRAIN), ("test", _TEST)):
+        for part, color, label in _PARTS:
             values = [factor * getattr(row, f"{part}_{name}") for row in rows]
-            axes.plot(epochs, values, color=color, marker="o", markersize=4, label=part)
+            axes.plot(epochs, values, color=color, marker="o", markersize=4, label=label)
         axes.set_xlabel("epoch")
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
@@ -51,7 +53,7 @@ def draw_predictions(
     columns: int = 8,
     rows: int = 5,
 ) -> None:
-    """Draw a page of test images as a PNG file: mistakes first, marked red, surest ones in front.
+    """Draw a page of test images as a PNG file: mistakes first, in red, surest ones in front.
 
     images: (N, C, H, W) from 0 to 1; probabilities: (N, classes). Mistakes fill at most half of
     the page, right answers in the order of the data the rest. ImportError without matplotlib.
@@ -61,7 +63,8 @@ def draw_predictions(
     wrong = np.flatnonzero(said != targets)
     right = np.flatnonzero(said == targets)
     places = columns * rows
-    shown_wrong = wrong[np.argsort(-sure[wrong], kind="stable")][: max(places // 2, places - len(right))]
+    room = max(places // 2, places - len(right))
+    shown_wrong = wrong[np.argsort(-sure[wrong], kind="stable")][:room]
     shown = [*shown_wrong.tolist(), *right[: places - len(shown_wrong)].tolist()]
     figure = _figure(1.25 * columns, 1.55 * rows + 0.7)
     grid = figure.subplots(rows, columns, squeeze=False)
@@ -72,10 +75,9 @@ def draw_predictions(
         grey = image.shape[2] == 1 or (image == image[..., :1]).all()
         axes.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1)
         mistake = said[i] != targets[i]
-        name = _short(classes[int(said[i])])
-        text = f"{name}  {sure[i]:.0%}"
+        text = f"{_short(classes[int(said[i])])}  {sure[i]:.0%}"
         if mistake:
-            text += f"\nis {_short(classes[int(targets[i])])}"
+            text = f"says {text}\nis {_short(classes[int(targets[i])])}"
             axes.add_patch(_frame(image.shape))
         axes.set_title(text, fontsize=8, color=_WRONG if mistake else "black", pad=3)
     figure.suptitle(

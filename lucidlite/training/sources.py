@@ -83,7 +83,8 @@ def _open_folder(folder: Path, train: bool, transform: Any) -> Any:
     if not folder.is_dir():
         raise error(
             ValueError,
-            f"data must be one of {', '.join(NAMES)} or a folder of images, got data={str(folder)!r}",
+            f"data must be one of {', '.join(NAMES)} or a folder of images, "
+            f"got data={str(folder)!r}",
         )
     if (folder / "train").is_dir():
         train_set = ImageFolder(folder / "train", transform)

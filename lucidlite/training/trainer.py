@@ -53,7 +53,8 @@ class Trainer:
     >>> model = lucidlite.nn.Linear(2, 2)
     >>> optimizer = lucidlite.optim.Adam(model.parameters(), lr=0.1)
     >>> loader = DataLoader(data, batch_size=2, shuffle=True)
-    >>> trainer = Trainer(model, loader, loader, optimizer, epochs=20, progress=Progress(quiet=True))
+    >>> quiet = Progress(quiet=True)
+    >>> trainer = Trainer(model, loader, loader, optimizer, epochs=20, progress=quiet)
     >>> trainer.fit()[-1].test_accuracy
     1.0
     """
@@ -133,7 +134,7 @@ class Trainer:
         seconds = self._watch.seconds
         row = EpochRow(
             len(self.history) + 1, train.loss, train.accuracy, test.loss, test.accuracy,
-            self._rate, train.count / seconds, seconds,
+            self._rate, train.images / seconds, seconds,
         )  # fmt: skip
         self.history.append(row)
         self._running, self._watch, self._trained = RunningResult(), Stopwatch(), False

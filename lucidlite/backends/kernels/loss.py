@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lucidlite.backends.kernels import Array, in_float32
 
 
@@ -32,6 +34,16 @@ class LossKernels:
         e = self.map("exp", shifted)
         total = e if not x.ndim else e.sum(axis=axis, keepdims=True)
         return self.map("subtract", shifted, self.map("log", total))
+
+    @in_float32
+    def logsumexp(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
+        """``log(sum(exp(x)))`` over axes; -inf for nothing."""
+        xp = self.xp
+        top = xp.max(x, axis=axes, keepdims=True, initial=-np.inf)
+        top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
+        total = self.map("exp", self.map("subtract", x, top)).sum(axis=axes, keepdims=True)
+        out = self.map("add", self.map("log", xp.asarray(total)), top)
+        return out if keepdims else xp.asarray(out.squeeze(axes))
 
     def _shifted(self, x: Array, axis: int) -> Array:
         """``x`` minus its largest value along the axis, so that exp can't overflow."""

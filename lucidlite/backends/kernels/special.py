@@ -85,6 +85,27 @@ class SpecialKernels:
         return self.map(down, self.map("rint", self.map(up, x, scale)), scale)
 
     @in_float32
+    def norm(self, x: Array, p: float, axes: tuple[int, ...], keepdims: bool) -> Array:
+        """The p-norm over axes."""
+        xp = self.xp
+        size = x if p == 2.0 else self.map("absolute", x)
+        if p in (np.inf, -np.inf):
+            name = "max" if p > 0 else "min"
+            return xp.asarray(self.call(name, size, axis=axes, keepdims=keepdims))
+        if p == 0.0:
+            powers = self.map("not_equal", x, xp.asarray(0, x.dtype)).astype(x.dtype)
+        elif p == 2.0:
+            powers = self.map("multiply", x, x)
+        else:
+            powers = size if p == 1.0 else self.map("power", size, xp.asarray(p, x.dtype))
+        total = xp.asarray(self.call("sum", powers, axis=axes, keepdims=keepdims))
+        if p in (0.0, 1.0):
+            return total
+        if p == 2.0:
+            return self.map("sqrt", total)
+        return self.map("power", total, xp.asarray(1.0 / p, x.dtype))
+
+    @in_float32
     def lerp(self, x: Array, end: Array, weight: Array) -> Array:
         """``x + weight * (end - x)``, counted from the nearer end."""
         way = self.map("subtract", end, x)
@@ -106,7 +127,7 @@ class SpecialKernels:
     def _erfc(self, size: Array) -> Array:
         """``1 - erf(size)`` for sizes above 0.46875 (others count as that), to the last digits."""
         xp = self.xp
-        size = xp.clip(size, 0.46875, 27.0)  # 0 from 27 on
+        size = xp.clip(size, 0.46875, 28.0)  # 0 from there on
         middle = _rational(size, _MIDDLE)
         inverse = 1.0 / (size * size)
         far = (1.0 / np.sqrt(np.pi) - inverse * _rational(inverse, _FAR)) / size

@@ -20,7 +20,8 @@ def default_collate(batch: Sequence[Any]) -> Any:
     """Join samples of one structure into a batch of the same structure.
 
     Tensors and arrays of equal shape are stacked along a new first dimension; Python floats
-    become a float64 tensor, ints an int64 one, bools a bool one; strings and bytes stay a list (a tuple inside tuples and lists).
+    become a float64 tensor, ints an int64 one, bools a bool one; strings and bytes stay a list (a
+    tuple inside tuples and lists).
     Mappings, named tuples and lists are joined entry by entry; tuples become lists. Raises
     TypeError for anything else, RuntimeError for sequences of different lengths.
 

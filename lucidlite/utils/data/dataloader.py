@@ -22,15 +22,15 @@ _FIXED = frozenset(
 class DataLoader:
     """Iterates over a dataset in batches; each ``iter(loader)`` is an epoch.
 
-    The order is the sampler's: random with ``shuffle``, or ``sampler`` (indices), or ``batch_sampler``
-    (lists of them). Samples are joined by ``collate_fn``; ``batch_size=None`` yields them one by one.
-    ``num_workers`` threads load ahead, ``prefetch_factor`` (2) batches each; batches keep their order
-    and their content whatever the number. They are threads: they share the dataset and Python's
-    lock, and pay where loading waits or runs in NumPy. ``generator`` (default: the global one) seeds
-    each epoch, its shuffle and what every sample draws through lucidlite (draws from ``random`` and
-    ``numpy.random`` are not covered). An error while loading arrives in its own class and names
-    the sample. ``pin_memory`` is accepted and does nothing;
-    ``multiprocessing_context`` and ``in_order=False`` raise ValueError.
+    The order is the sampler's: random with ``shuffle``, or ``sampler`` (indices), or
+    ``batch_sampler`` (lists of them). Samples are joined by ``collate_fn``; ``batch_size=None``
+    yields them one by one. ``num_workers`` threads load ahead, ``prefetch_factor`` (2) batches
+    each; batches keep their order and their content whatever the number. They are threads: they
+    share the dataset and Python's lock, and pay where loading waits or runs in NumPy.
+    ``generator`` (default: the global one) seeds each epoch, its shuffle and what every sample
+    draws through lucidlite (draws from ``random`` and ``numpy.random`` are not covered). An error
+    while loading arrives in its own class and names the sample. ``pin_memory`` is accepted and
+    does nothing; ``multiprocessing_context`` and ``in_order=False`` raise ValueError.
 
     >>> import lucidlite
     >>> from lucidlite.utils.data import DataLoader, TensorDataset
@@ -64,7 +64,9 @@ class DataLoader:
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         if multiprocessing_context is not None:
-            raise error(ValueError, "DataLoader: workers are threads, multiprocessing_context must be None")
+            raise error(
+                ValueError, "DataLoader: workers are threads, multiprocessing_context must be None"
+            )
         if not in_order:
             raise error(ValueError, "DataLoader: batches always come in order, got in_order=False")
         if pin_memory_device:
@@ -96,12 +98,14 @@ class DataLoader:
         elif batch_size is None and drop_last:
             raise error(
                 ValueError,
-                "batch_size=None option disables auto-batching and is mutually exclusive with drop_last",
+                "batch_size=None option disables auto-batching and is mutually exclusive "
+                "with drop_last",
             )
         if sampler is None and not self._is_stream:
-            sampler = (
-                RandomSampler(dataset, generator=generator) if shuffle else SequentialSampler(dataset)
-            )
+            if shuffle:
+                sampler = RandomSampler(dataset, generator=generator)
+            else:
+                sampler = SequentialSampler(dataset)
         if batch_size is not None and batch_sampler is None:
             # For a stream, only the check of its arguments is wanted.
             batch_sampler = BatchSampler(sampler or (), batch_size, drop_last)
@@ -232,8 +236,8 @@ class DataLoader:
         if found != expected:
             raise error(
                 ValueError,
-                "DataLoader.load_state_dict: the state is another loader's, got batches, generators = "
-                f"{found}, expected {expected}",
+                "DataLoader.load_state_dict: the state is another loader's, got batches, "
+                f"generators = {found}, expected {expected}",
             )
         self._resume = dict(state_dict)
 

@@ -22,7 +22,9 @@ class Dataset(Generic[T_co]):
 
     Two optional methods let a DataLoader read a whole batch at once: ``__getitems__(indices)``
     returns the list of samples, as in PyTorch; ``__getbatch__(indices)`` returns what
-    ``default_collate`` would make of that list, and is used only with that collate function.
+    ``default_collate`` would make of that list, or NotImplemented, and is used only with that
+    collate function. There, ``lucidlite.generator.current_generator().each(len(indices), n)`` gives
+    each sample the n draws that it would get alone; other draws depend on the batch.
 
     >>> import lucidlite
     >>> class Squares(lucidlite.utils.data.Dataset):
@@ -79,7 +81,9 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
             raise error(ValueError, "TensorDataset: needs at least one tensor, got none")
         sizes = [len(t) for t in tensors]
         if len(set(sizes)) != 1:
-            raise error(ValueError, f"TensorDataset: Size mismatch between tensors, got sizes={sizes}")
+            raise error(
+                ValueError, f"TensorDataset: Size mismatch between tensors, got sizes={sizes}"
+            )
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
@@ -142,7 +146,10 @@ class ChainDataset(IterableDataset[Any]):
 
 
 class Subset(Dataset[T_co]):
-    """The samples of ``dataset`` at ``indices``, in that order. Semantics: torch.utils.data.Subset."""
+    """The samples of ``dataset`` at ``indices``, in that order.
+
+    Semantics: torch.utils.data.Subset.
+    """
 
     def __init__(self, dataset: Dataset[T_co], indices: Sequence[int]) -> None:
         self.dataset = dataset

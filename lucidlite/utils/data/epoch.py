@@ -1,20 +1,20 @@
 """One pass over a dataset: the order, the random numbers and the loading of each batch.
 
 Everything random in an epoch follows from one number, its seed. The order comes from one fork of
-it, the transforms of each sample from a fork of their own, so the batches depend neither on the
-number of workers nor on their timing, and an epoch can be replayed from any batch.
+it, what is drawn for a sample from a fork of its own (by its place in the epoch and its index),
+also where a batch is loaded whole. So a sample depends neither on the number of workers nor on
+their timing nor on the batch size, and an epoch can be replayed from any batch.
 """
 
 from __future__ import annotations
 
 import operator
-import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from itertools import count
 from typing import Any, NamedTuple
 
-from lucidlite.generator import Generator, use_generator
+from lucidlite.generator import Forks, Generator, use_generator
 from lucidlite.utils.data.collate import default_collate
 from lucidlite.utils.data.dataset import Subset
 from lucidlite.utils.data.worker import get_worker_info
@@ -49,34 +49,6 @@ class LoadError(Exception):
 
 class _Abandoned(Exception):
     """The consumer has gone; nobody reads this."""
-
-
-class Fork(Generator):
-    """A fork of ``root`` that is worked out only if something is drawn from it.
-
-    ``turn_to(*keys)`` makes it another fork at once; most samples draw nothing.
-    """
-
-    def __init__(self, root: Generator) -> None:
-        self.device = root.device
-        self._root = root
-        self._lock = threading.Lock()
-        self.turn_to(0)
-
-    def turn_to(self, *keys: int) -> None:
-        self._keys = keys
-        self._key: int | None = None
-        self._offset = 0
-
-    @property
-    def _seed(self) -> int:
-        if self._key is None:
-            self._key = self._root.fork(*self._keys).initial_seed()
-        return self._key
-
-    @_seed.setter
-    def _seed(self, value: int) -> None:
-        self._key = value
 
 
 class Epoch:
@@ -122,54 +94,56 @@ class Epoch:
                 yield number % workers, job
 
     def _load_sample(self, number: int, index: Any) -> Any:
-        fork = Fork(self._root)
-        with use_generator(fork):
-            sample = self._item(self._plan.dataset, index, fork, (number, number, index))
-            return self._collate(sample, fork, number, f"sample {index}")
+        sample = self._item(self._plan.dataset, index, number, number, index)
+        return self._collate(sample, number, f"sample {index}")
 
     def _load_batch(self, number: int, ordinal: int, indices: list[Any]) -> Any:
-        fork = Fork(self._root)
-        with use_generator(fork):
-            dataset, rows = _unwrap(self._plan.dataset, indices)
-            if self._plan.collate_fn is default_collate and _reads(dataset, "__getbatch__"):
-                return self._whole(dataset.__getbatch__, rows, fork, number, indices)
-            if _reads(dataset, "__getitems__"):
-                samples = self._whole(dataset.__getitems__, rows, fork, number, indices)
-            else:
-                samples = [
-                    self._item(dataset, row, fork, (number, ordinal + k, indices[k]))
-                    for k, row in enumerate(rows)
-                ]
-            return self._collate(samples, fork, number, f"samples {_short(indices)}")
+        dataset, rows = _unwrap(self._plan.dataset, indices)
+        if self._plan.collate_fn is default_collate and _reads(dataset, "__getbatch__"):
+            batch = self._whole(dataset.__getbatch__, rows, number, ordinal, indices)
+            if batch is not NotImplemented:
+                return batch
+        if _reads(dataset, "__getitems__"):
+            samples = self._whole(dataset.__getitems__, rows, number, ordinal, indices)
+        else:
+            samples = [
+                self._item(dataset, row, number, ordinal + k, indices[k])
+                for k, row in enumerate(rows)
+            ]
+        return self._collate(samples, number, f"samples {_short(indices)}")
 
-    def _item(self, dataset: Any, row: Any, fork: Fork, key: tuple[int, int, Any]) -> Any:
+    # The ordinal, a sample's place in the epoch, tells repeats of an index apart; the index tells
+    # apart loaders that share out a dataset under one seed.
+
+    def _item(self, dataset: Any, row: Any, number: int, ordinal: int, index: Any) -> Any:
         if self.stopped:
             raise _Abandoned
-        number, ordinal, index = key
-        # The ordinal tells repeats of an index apart; the index tells apart loaders that share
-        # out a dataset under one seed.
-        fork.turn_to(_SAMPLE, ordinal, _as_key(index))
-        try:
-            return dataset[row]
-        except Exception as exc:
-            raise LoadError(exc, f"loading sample {index} ({_place(number)})") from exc
+        with use_generator(self._root.fork(_SAMPLE, ordinal, _as_key(index))):
+            try:
+                return dataset[row]
+            except Exception as exc:
+                raise LoadError(exc, f"loading sample {index} ({_place(number)})") from exc
 
     def _whole(
-        self, fetch: Callable[..., Any], rows: Any, fork: Fork, number: int, indices: list[Any]
+        self, fetch: Callable[..., Any], rows: Any, number: int, ordinal: int, indices: list[Any]
     ) -> Any:
-        fork.turn_to(_BATCH, number)
-        try:
-            return fetch(rows)
-        except Exception as exc:
-            where = f"loading samples {_short(indices)} ({_place(number)})"
-            raise LoadError(exc, where) from exc
+        def keys() -> tuple[Any, ...]:
+            places = range(ordinal, ordinal + len(indices))
+            return _SAMPLE, places, [_as_key(index) for index in indices]
 
-    def _collate(self, samples: Any, fork: Fork, number: int, what: str) -> Any:
-        fork.turn_to(_COLLATE, number)
-        try:
-            return self._plan.collate_fn(samples)
-        except Exception as exc:
-            raise LoadError(exc, f"collating {what} ({_place(number)})") from exc
+        with use_generator(Forks(self._root, (_BATCH, number), len(indices), keys)):
+            try:
+                return fetch(rows)
+            except Exception as exc:
+                where = f"loading samples {_short(indices)} ({_place(number)})"
+                raise LoadError(exc, where) from exc
+
+    def _collate(self, samples: Any, number: int, what: str) -> Any:
+        with use_generator(self._root.fork(_COLLATE, number)):
+            try:
+                return self._plan.collate_fn(samples)
+            except Exception as exc:
+                raise LoadError(exc, f"collating {what} ({_place(number)})") from exc
 
     def _stream_jobs(self) -> Iterator[tuple[int, Job]]:
         for worker in range(max(self._plan.num_workers, 1)):

@@ -110,7 +110,7 @@ class SubsetRandomSampler(Sampler[int]):
 
 
 class WeightedRandomSampler(Sampler[int]):
-    """``num_samples`` draws of 0 .. len(weights) - 1 with probabilities proportional to ``weights``.
+    """``num_samples`` draws of 0 .. len(weights) - 1, each as likely as its weight says.
 
     ``weights`` need not sum to 1. Raises ValueError for weights that aren't one-dimensional, and
     RuntimeError while iterating for negative or non-finite ones, or too few positive ones.
@@ -152,14 +152,16 @@ class WeightedRandomSampler(Sampler[int]):
         weights = np.asarray(self.weights.backend.to_numpy(self.weights.array))
         if not np.isfinite(weights).all() or (weights < 0).any():
             raise error(
-                RuntimeError, "WeightedRandomSampler: weights contain either inf, nan or element < 0"
+                RuntimeError,
+                "WeightedRandomSampler: weights contain either inf, nan or element < 0",
             )
         positive = int(np.count_nonzero(weights))
         if positive == 0 or (not self.replacement and positive < self.num_samples):
             raise error(
                 RuntimeError,
                 "WeightedRandomSampler: not enough categories with a positive weight, "
-                f"got {positive} for num_samples={self.num_samples}, replacement={self.replacement}",
+                f"got {positive} for num_samples={self.num_samples}, "
+                f"replacement={self.replacement}",
             )
         if self.replacement:
             sums = np.cumsum(weights)

@@ -15,7 +15,7 @@ JOIN_SECONDS = 5.0
 
 
 class WorkerInfo(NamedTuple):
-    """What ``get_worker_info`` tells: ``id`` of ``num_workers``, a ``seed`` of its own, the dataset."""
+    """What ``get_worker_info`` tells: ``id`` of ``num_workers``, its own ``seed``, the dataset."""
 
     id: int
     num_workers: int

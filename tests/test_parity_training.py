@@ -1,0 +1,113 @@
+"""Training from PyTorch's initial weights follows PyTorch: every optimizer, every schedule."""
+
+import pytest
+from parity import TEST_ALL
+from training_runs import (
+    assert_same_training,
+    batches,
+    gap_net,
+    initial_weights,
+    normalized_net,
+    train,
+)
+
+import lucidlite
+
+torch = pytest.importorskip("torch")
+
+NETS = {
+    "gap": (gap_net, 32 if TEST_ALL else 16),
+    "normalized": (normalized_net, 12),
+}
+OPTIMIZERS = {
+    "sgd": ("SGD", dict(lr=0.05)),
+    "sgd-momentum": ("SGD", dict(lr=0.02, momentum=0.9)),
+    "sgd-nesterov-decay": (
+        "SGD",
+        dict(lr=0.02, momentum=0.9, nesterov=True, weight_decay=5e-4),
+    ),
+    "adam": ("Adam", dict(lr=1e-3)),
+    "adam-amsgrad": ("Adam", dict(lr=1e-3, amsgrad=True, weight_decay=1e-3)),
+    "adamw": ("AdamW", dict(lr=1e-3, weight_decay=0.05)),
+}
+
+
+def make(name, options):
+    return lambda lib, parameters: getattr(lib.optim, name)(parameters, **options)
+
+
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_losses_and_weights_follow_torch(net, name):
+    losses, _ = assert_same_training(torch, lucidlite, *NETS[net], make(*OPTIMIZERS[name]))
+    assert losses[-1] != losses[0]
+
+
+def test_the_documented_network_at_its_size():
+    assert_same_training(torch, lucidlite, gap_net, 32, make("SGD", dict(lr=0.05, momentum=0.9)))
+
+
+SCHEDULES = {
+    "step": lambda S, opt: S.StepLR(opt, 5, 0.3),
+    "multistep": lambda S, opt: S.MultiStepLR(opt, [3, 9, 12], 0.5),
+    "exponential": lambda S, opt: S.ExponentialLR(opt, 0.9),
+    "cosine": lambda S, opt: S.CosineAnnealingLR(opt, 12, 1e-3),
+    "lambda": lambda S, opt: S.LambdaLR(opt, lambda step: 1 / (1 + step)),
+    "linear": lambda S, opt: S.LinearLR(opt, 0.2, total_iters=8),
+    "one-cycle": lambda S, opt: S.OneCycleLR(opt, 0.05, total_steps=20),
+    "plateau": lambda S, opt: S.ReduceLROnPlateau(opt, patience=1, threshold=0.1),
+    "sequential": lambda S, opt: S.SequentialLR(
+        opt, [S.LinearLR(opt, 0.1, total_iters=4), S.CosineAnnealingLR(opt, 14)], [4]
+    ),
+}
+
+
+@pytest.mark.parametrize("optimizer", ["sgd-momentum", "adamw"])
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_schedules_follow_torch(name, optimizer):
+    def scheduler(lib, made):
+        return SCHEDULES[name](lib.optim.lr_scheduler, made)
+
+    kind = make(*OPTIMIZERS[optimizer])
+    _, rates = assert_same_training(torch, lucidlite, normalized_net, 12, kind, scheduler)
+    assert len(set(rates)) > 1
+
+
+def test_every_schedule_is_here():
+    names = set(lucidlite.optim.lr_scheduler.__all__) - {"LRScheduler"}
+    kinds = set()
+    for make_schedule in SCHEDULES.values():
+        optimizer = lucidlite.optim.SGD([lucidlite.ones(1, requires_grad=True)], lr=0.1, momentum=0)
+        kinds.add(type(make_schedule(lucidlite.optim.lr_scheduler, optimizer)).__name__)
+    assert kinds == names
+
+
+def test_D16_overfits_one_batch_as_torch_does():
+    """Row D16: the documented class trains end to end, to a loss below 0.01."""
+    weights = initial_weights(gap_net, torch)
+    (one,) = batches(1, 8, 16)
+    steps = 250
+    optimizer = make("Adam", dict(lr=1e-3))
+    losses, _, model = train(lucidlite, gap_net, weights, [one] * steps, optimizer)
+    assert losses[-1] < 0.01
+    predicted = model(lucidlite.from_numpy(one[0])).argmax(1)
+    assert predicted.tolist() == one[1].tolist()
+    theirs, _, _ = train(torch, gap_net, weights, [one] * 20, optimizer)
+    assert losses[:20] == pytest.approx(theirs, rel=1e-4)
+
+
+def test_float64_training_follows_torch_to_twelve_digits():
+    """In double precision nothing is left to rounding: the same run, sixty steps."""
+    weights = {
+        name: w.astype("float64") if w.dtype.kind == "f" else w
+        for name, w in initial_weights(normalized_net, torch).items()
+    }
+
+    def double_net(lib):
+        return normalized_net(lib).double()
+
+    runs = []
+    for lib in (torch, lucidlite):
+        data = [(images.astype("float64"), labels) for images, labels in batches(60, 16, 12)]
+        runs.append(train(lib, double_net, weights, data, make("Adam", dict(lr=1e-3)))[0])
+    assert runs[1] == pytest.approx(runs[0], rel=1e-9)
