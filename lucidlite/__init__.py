@@ -23,7 +23,6 @@ from lucidlite.autograd import (
     no_grad,
     set_grad_enabled,
 )
-from lucidlite.backends.base import Device as device
 from lucidlite.creation import (
     arange,
     as_tensor,
@@ -53,6 +52,7 @@ from lucidlite.creation import (
     zeros,
     zeros_like,
 )
+from lucidlite.device import Device as device
 from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import (
     double,

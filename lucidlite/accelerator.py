@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from lucidlite.backends import Device
 from lucidlite.cuda import device_count, is_available
+from lucidlite.device import Device
 
 __all__ = ["current_accelerator", "device_count", "is_available"]
 

@@ -9,7 +9,14 @@ import numpy as np
 
 from lucidlite.backends import get_backend
 from lucidlite.callsite import error
-from lucidlite.dtypes import as_dtype, float64, from_numpy_dtype, get_default_dtype, int64, of_scalar
+from lucidlite.dtypes import (
+    as_dtype,
+    float64,
+    from_numpy_dtype,
+    get_default_dtype,
+    int64,
+    of_scalar,
+)
 from lucidlite.generator import Generator, current_generator, default_generator
 from lucidlite.ops.common import as_int, as_sizes
 from lucidlite.tape import wrap

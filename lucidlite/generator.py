@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.callsite import error
+from lucidlite.device import Device
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -49,12 +50,7 @@ class Generator:
     """
 
     def __init__(self, device: Any = "cpu") -> None:
-        kind = str(getattr(device, "type", device)).partition(":")[0]
-        if kind not in ("cpu", "cuda"):
-            raise error(
-                RuntimeError, f"Generator: device must be cpu or cuda, got device={device!r}"
-            )
-        self.device = device
+        self.device = Device(device)
         self.seed()
 
     def manual_seed(self, seed: int) -> Generator:

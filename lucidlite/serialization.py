@@ -15,9 +15,9 @@ from typing import IO, Any
 import numpy as np
 
 from lucidlite.archive import KINDS, ArchiveReader, write_archive
-from lucidlite.backends import Device
 from lucidlite.callsite import error
 from lucidlite.creation import from_numpy
+from lucidlite.device import Device
 from lucidlite.files import atomic_write
 from lucidlite.tensor_base import TensorBase
 

@@ -30,14 +30,28 @@ from lucidlite.dtypes import (
 from lucidlite.engine import backward
 from lucidlite.engine_checks import seeds
 from lucidlite.hooks import RemovableHandle, add_hook
-from lucidlite.ops import activation, choose, compare, elementwise, extremes, gather, indexing
-from lucidlite.ops import inplace, join, reduce, sorting, statistics, transfer, unary
+from lucidlite.ops import (
+    activation,
+    choose,
+    compare,
+    elementwise,
+    extremes,
+    gather,
+    indexing,
+    inplace,
+    join,
+    reduce,
+    sorting,
+    statistics,
+    transfer,
+    unary,
+)
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
 from lucidlite.ops.common import OPERANDS
 from lucidlite.printing import tensor_format, tensor_repr
-from lucidlite.tape import wrap
 from lucidlite.size import Size
+from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
 

@@ -6,8 +6,9 @@ import weakref
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from lucidlite.backends import Backend, Device
+from lucidlite.backends import Backend
 from lucidlite.callsite import error
+from lucidlite.device import Device
 from lucidlite.dtypes import dtype, from_numpy_dtype
 from lucidlite.grad_mode import enable_grad, grad_mode
 from lucidlite.size import Size

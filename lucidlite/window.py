@@ -6,14 +6,13 @@ The rules are PyTorch's; ``geometry.py`` makes windows from a user's settings.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 Pair = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """A window sliding over an (H, W) plane; every pair is (vertical, horizontal).
 
     ``padding`` is ((top, bottom), (left, right)): padding='same' needs unequal sides. Functions of

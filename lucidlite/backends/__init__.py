@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from lucidlite.backends import cudnn, mps
-from lucidlite.backends.base import Backend, Device
+from lucidlite.backends.base import Backend
 from lucidlite.backends.cupy_backend import make_backend
 from lucidlite.backends.numpy_backend import NumPyBackend
+from lucidlite.device import Device
 
 __all__ = ["Backend", "Device", "cpu", "cudnn", "get_backend", "mps"]
 

@@ -22,56 +22,7 @@ from lucidlite.backends.kernels.norm import NormKernels
 from lucidlite.backends.kernels.optim import OptimKernels
 from lucidlite.backends.kernels.pool import PoolKernels
 from lucidlite.backends.kernels.special import SpecialKernels
-from lucidlite.callsite import error
-
-
-class Device:
-    """Where a tensor lives: ``device("cpu")``, ``device("cuda")``, ``device("cuda", 1)``.
-
-    >>> import lucidlite
-    >>> lucidlite.device("cuda:1").type, lucidlite.device("cuda:1").index, lucidlite.device("cpu")
-    ('cuda', 1, device(type='cpu'))
-    """
-
-    __slots__ = ("index", "type")
-
-    def __init__(self, type: str | int | Device, index: int | None = None) -> None:
-        if isinstance(type, Device):
-            type, index = type.type, type.index if index is None else index
-        elif isinstance(type, int) and not isinstance(type, bool):
-            type, index = "cuda", type
-        elif isinstance(type, str):
-            type, _, number = type.partition(":")
-            if number:
-                if index is not None or not number.isdecimal():
-                    raise error(
-                        RuntimeError, f"device: invalid device string, got '{type}:{number}'"
-                    )
-                index = int(number)
-        else:
-            raise error(TypeError, f"device: type must be a string or an index, got type={type!r}")
-        if type not in ("cpu", "cuda"):
-            raise error(
-                RuntimeError, f"device: expected one of cpu, cuda device type, got {type!r}"
-            )
-        self.type = type
-        self.index = index
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Device) and self.type == other.type and self.index == other.index
-
-    def __hash__(self) -> int:
-        return hash((self.type, self.index))
-
-    def __str__(self) -> str:
-        return self.type if self.index is None else f"{self.type}:{self.index}"
-
-    def __repr__(self) -> str:
-        index = "" if self.index is None else f", index={self.index}"
-        return f"device(type='{self.type}'{index})"
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return (Device, (self.type, self.index))
+from lucidlite.device import Device
 
 
 class Backend(

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.base import Backend, Device
+from lucidlite.backends.base import Backend
 from lucidlite.backends.kernels import Array
 from lucidlite.callsite import error
+from lucidlite.device import Device
 
 
 class CuPyBackend(Backend):

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.base import Backend, Device
+from lucidlite.backends.base import Backend
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
 from lucidlite.backends.numpy_kernels.layout import contiguous_image
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
 from lucidlite.backends.numpy_kernels.special import NumPySpecial
+from lucidlite.device import Device
 
 # NumPy 2.1 made "only without a copy" an argument of reshape.
 _RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"

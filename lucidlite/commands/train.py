@@ -123,7 +123,7 @@ def run(args: argparse.Namespace) -> int:
         f"{len(train_loader.dataset):,} training and {len(test_loader.dataset):,} test images of "
         f"{settings.data} as {'x'.join(map(str, settings.input))}\n"
         f"{settings.optimizer}, one cycle to {settings.lr:g}, batch {settings.batch_size}, "
-        f"{settings.epochs} epochs; {doing} {folder}",
+        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}; {doing} {folder}",
         flush=True,
     )
     try:

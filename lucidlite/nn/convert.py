@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.backends import Device
 from lucidlite.callsite import error
+from lucidlite.device import Device
 from lucidlite.dtypes import as_dtype, dtype, float16, float32, float64
 from lucidlite.grad_mode import no_grad
 from lucidlite.nn.tree import ModuleTree

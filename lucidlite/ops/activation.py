@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
+from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_tensor, floating, to_dtype, widened, wrap_dim
 from lucidlite.ops.compare import gt
-from lucidlite.ops.choose import where
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.unary import exp
 from lucidlite.tape import OUT, record, wrap

@@ -188,13 +188,6 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
             "masked_fill: only supports a 0-dimensional value tensor, "
             f"got shape={tuple(value.array.shape)}",
         )
-    if result_type(input, value).category > input.dtype.category and not scalar or (
-        scalar and input.array.dtype.kind in "iu" and isinstance(value, float) and value % 1
-    ):
-        raise error(
-            RuntimeError,
-            f"masked_fill: value cannot be converted to dtype {input.dtype}, got value={value}",
-        )
     if scalar:
         fill = wrap(number_array("masked_fill", value, input), input.backend)
     else:

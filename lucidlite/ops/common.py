@@ -177,6 +177,12 @@ def number_array(op: str, value: Any, like: TensorBase) -> Any:
                 f"got value={value}",
             )
         value = int(value) & info.max if value < 0 and kind.kind == "u" else int(value)
+    elif kind.kind == "f" and float(np.finfo(kind).max) < abs(value) < np.inf:
+        raise error(
+            RuntimeError,
+            f"{op}: value cannot be converted to type {like.dtype} without overflow, "
+            f"got value={value}",
+        )
     return like.backend.asarray(value, kind)
 
 

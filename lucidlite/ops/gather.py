@@ -36,14 +36,14 @@ def _along(op: str, input: Tensor, dim: int, index: Any) -> Any:
             RuntimeError, f"{op}: expected dtype int32/int64 for index, got dtype={index.dtype}"
         )
     shape, wanted = input.array.shape or (1,), index.array.shape or (1,)
+    if not index.array.size:
+        return np.zeros(wanted, np.int64)
     if len(wanted) != len(shape):
         raise error(
             RuntimeError,
             f"{op}: index tensor must have the same number of dimensions as input tensor, "
             f"got {index.array.ndim} and {input.array.ndim}",
         )
-    if not index.array.size:
-        return _grid(index.backend.xp, index.array, dim)
     for d, n in enumerate(wanted):
         if d != dim and n > shape[d]:
             raise error(
@@ -156,12 +156,12 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     """Elements at ``indices`` along ``dim``; other dims broadcast. Semantics: torch.take_along_dim."""
     check_tensor("take_along_dim", "input", input)
     check_tensor("take_along_dim", "indices", indices)
+    if dim is None:
+        return gather(reshape(input, -1), 0, reshape(indices, -1))
     if indices.array.dtype != np.int64:
         raise error(
             RuntimeError, f"take_along_dim: dtype of indices should be Long, got {indices.dtype}"
         )
-    if dim is None:
-        return gather(reshape(input, -1), 0, reshape(indices, -1))
     a, b = input.array.shape, indices.array.shape
     if len(a) != len(b):
         raise error(
@@ -175,7 +175,10 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     full = list(broadcast_shape("take_along_dim", tuple(wide), tuple(deep)))
     wide, deep = list(full), list(full)
     wide[dim : dim + 1], deep[dim : dim + 1] = a[dim : dim + 1], b[dim : dim + 1]
-    return gather(expand(input, wide), dim, expand(indices, deep))
+    # PyTorch wraps whatever index is given: -1 is the last, and the size the first again.
+    size = a[dim] if a else 1
+    wrapped = wrap(indices.array % size, indices.backend) if size else indices
+    return gather(expand(input, wide), dim, expand(wrapped, deep))
 
 
 def masked_select(input: Tensor, mask: Tensor) -> Tensor:
@@ -202,12 +205,11 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
             RuntimeError, f"one_hot: is only applicable to index tensor of type int64, got {input.dtype}"
         )
     low, high = _span(input)
-    if num_classes == -1:
-        if not input.array.size:
-            raise error(
-                RuntimeError, "one_hot: can not infer total number of classes from empty tensor"
-            )
-        num_classes = high + 1
+    if num_classes <= 0 and not input.array.size:
+        raise error(
+            RuntimeError, "one_hot: can not infer total number of classes from empty tensor"
+        )
+    num_classes = high + 1 if num_classes == -1 else num_classes
     if low < 0 or high >= num_classes:
         raise error(
             RuntimeError,

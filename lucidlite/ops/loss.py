@@ -10,8 +10,8 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.activation import log_softmax, softmax
-from lucidlite.ops.common import check_device, check_tensor, to_dtype
 from lucidlite.ops.choose import where
+from lucidlite.ops.common import check_device, check_tensor, to_dtype
 from lucidlite.ops.gather import gather
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.shape import reshape, squeeze, unsqueeze

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.backends import Device, get_backend
+from lucidlite.backends import get_backend
 from lucidlite.callsite import error
+from lucidlite.device import Device
 from lucidlite.dtypes import as_dtype
 from lucidlite.ops.common import check_tensor, moved, to_dtype
 from lucidlite.ops.unary import clone

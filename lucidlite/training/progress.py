@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import Any, TextIO
@@ -22,7 +23,7 @@ class Progress:
     def __init__(self, stream: TextIO | None = None, quiet: bool = False) -> None:
         self._stream = sys.stderr if stream is None else stream
         self._quiet = quiet
-        self._tqdm = None if quiet or not self._stream.isatty() else _find_tqdm()
+        self._tqdm = None if quiet or not _is_terminal(self._stream) else _find_tqdm()
         self._bar: Any = None
 
     def start(self, label: str, total: int, done: int = 0) -> None:
@@ -68,6 +69,16 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _is_terminal(stream: TextIO) -> bool:
+    """Whether a bar can be drawn there: in a terminal of no size tqdm shows nothing."""
+    if not stream.isatty():
+        return False
+    try:
+        return os.get_terminal_size(stream.fileno()).lines > 0
+    except OSError:
+        return True
 
 
 def _find_tqdm() -> Any:
