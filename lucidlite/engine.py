@@ -148,19 +148,19 @@ def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
     for nr, held in (node.retained or {}).items():
         tensor, grad = held(), grads[nr]
         if tensor is not None and grad is not None:
-            tensor.grad = clone(grad) if tensor.grad is None else add(tensor.grad, grad)
+            tensor._grad = clone(grad) if tensor._grad is None else add(tensor._grad, grad)
 
 
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
     """Add a summed gradient to ``leaf.grad``, in memory of its own and in C order."""
-    if create_graph or (leaf.grad is not None and leaf.grad.requires_grad):
-        leaf.grad = clone(grad) if leaf.grad is None else add(leaf.grad, grad)
-    elif leaf.grad is None:
+    if create_graph or (leaf._grad is not None and leaf._grad.requires_grad):
+        leaf._grad = clone(grad) if leaf._grad is None else add(leaf._grad, grad)
+    elif leaf._grad is None:
         # A copy: what a vjp returned may be another tensor's gradient too, or the caller's.
-        leaf.grad = wrap(grad.backend.copy(grad.array), grad.backend)
+        leaf._grad = wrap(grad.backend.copy(grad.array), grad.backend)
     else:
-        leaf.backend.map("add", leaf.grad.array, grad.array, out=leaf.grad.array)
-        leaf.grad.bump_version()
+        leaf.backend.map("add", leaf._grad.array, grad.array, out=leaf._grad.array)
+        leaf._grad.bump_version()
     for hook in list((leaf._post_hooks or {}).values()):
         hook(leaf)
 

@@ -103,3 +103,24 @@ def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
             )
         out.append(grad if grad.dtype is tensor.dtype else to_dtype(grad, tensor.array.dtype))
     return out
+
+
+def check_assigned(tensor: TensorBase, grad: Any) -> None:
+    """Refuse to assign a ``.grad`` that doesn't match its tensor."""
+    if not isinstance(grad, TensorBase):
+        raise error(
+            TypeError,
+            "grad: assigned grad expected to be a Tensor or None but got grad of type "
+            f"{type(grad).__name__}",
+        )
+    if grad is tensor:
+        raise error(RuntimeError, "grad: can't assign Variable as its own grad")
+    for what, mine, given in (
+        ("of a different size", tuple(tensor.shape), tuple(grad.shape)),
+        ("of a different type", tensor.dtype, grad.dtype),
+        ("located on a different device", tensor.device, grad.device),
+    ):
+        if mine != given:
+            raise error(
+                RuntimeError, f"grad: assigned grad has data {what}, got {given}, expected {mine}"
+            )

@@ -5,6 +5,7 @@ The mathematics is in ``ops/``; what a tensor holds is in ``tensor_base.py``.
 
 from __future__ import annotations
 
+import warnings
 import weakref
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
@@ -28,7 +29,7 @@ from lucidlite.dtypes import (
     uint8,
 )
 from lucidlite.engine import backward
-from lucidlite.engine_checks import seeds
+from lucidlite.engine_checks import check_assigned, seeds
 from lucidlite.hooks import RemovableHandle, add_hook
 from lucidlite.ops import (
     activation,
@@ -180,7 +181,7 @@ class Tensor(TensorBase, concrete=True):
         memo[id(self)] = twin
         twin.array, twin.backend = self.array.copy(order="K"), self.backend
         twin._requires_grad = self._requires_grad
-        twin.grad = None if self.grad is None else self.grad.__deepcopy__(memo)
+        twin._grad = None if self._grad is None else self._grad.__deepcopy__(memo)
         return twin
 
     def __copy__(self) -> Any:
@@ -286,6 +287,29 @@ class Tensor(TensorBase, concrete=True):
         return wrap(self.backend.xp.full(sizes, value, kind.numpy), self.backend)
 
     # -- autograd ------------------------------------------------------------------------------
+
+    @property
+    def grad(self) -> Any:
+        """The gradient summed so far, None before the first; only leaves have one by themselves."""
+        if self._grad is None and self._node is not None and not self.retains_grad:
+            warnings.warn(
+                "grad: the .grad attribute of a Tensor that is not a leaf Tensor is being accessed. "
+                "Its .grad attribute won't be populated during autograd.backward(). If you want "
+                "it, call .retain_grad() on the non-leaf Tensor first",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._grad
+
+    @grad.setter
+    def grad(self, value: Any) -> None:
+        if value is not None:
+            check_assigned(self, value)
+        self._grad = value
+
+    @grad.deleter
+    def grad(self) -> None:
+        self._grad = None
 
     def backward(
         self,

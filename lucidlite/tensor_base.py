@@ -29,7 +29,7 @@ class TensorBase:
 
     array: Array
     backend: Backend
-    grad: Any = None
+    _grad: Any = None
     _requires_grad = False
     _node: Node | None = None
     _output_nr = 0

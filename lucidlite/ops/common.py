@@ -167,6 +167,10 @@ def number_array(op: str, value: Any, like: TensorBase) -> Any:
     A negative number wraps in an unsigned dtype, as in PyTorch.
     """
     kind = like.array.dtype
+    if isinstance(value, np.generic):
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        raise error(TypeError, f"{op}: expected a number, got {type(value).__name__}")
     if kind.kind in "iu":
         info = np.iinfo(kind)
         low = info.min if kind.kind == "i" else -info.max

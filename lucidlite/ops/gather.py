@@ -28,7 +28,10 @@ def _span(index: TensorBase) -> tuple[int, int]:
 
 
 def _along(op: str, input: Tensor, dim: int, index: Any) -> Any:
-    """``index`` along ``dim`` as a full array index: every other dim runs over its range."""
+    """``index`` along ``dim`` as a full array index: every other dim runs over its range.
+
+    None where there is nothing in it.
+    """
     check_tensor(op, "index", index)
     check_device(op, input, index)
     if index.array.dtype != np.int64 and index.array.dtype != np.int32:
@@ -37,7 +40,7 @@ def _along(op: str, input: Tensor, dim: int, index: Any) -> Any:
         )
     shape, wanted = input.array.shape or (1,), index.array.shape or (1,)
     if not index.array.size:
-        return np.zeros(wanted, np.int64)
+        return None
     if len(wanted) != len(shape):
         raise error(
             RuntimeError,
@@ -83,7 +86,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         raise error(RuntimeError, "gather: sparse gradients are not supported, got sparse_grad=True")
     check_tensor("gather", "input", input)
     dim = wrap_dim("gather", dim, input.array.ndim)
-    out = _row(input.array)[_along("gather", input, dim, index)].reshape(index.array.shape)
+    key, shape = _along("gather", input, dim, index), index.array.shape
+    if key is None:
+        out = input.backend.xp.empty(shape, input.array.dtype)
+    else:
+        out = _row(input.array)[key].reshape(shape)
     args = (dim, input.array.shape)
     return record(out, gather_vjp, (input, None), args, save=(index,))
 
@@ -106,6 +113,8 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
             "scatter_add: expected self.dtype to be equal to src.dtype, "
             f"got {input.dtype} and {src.dtype}",
         )
+    if key is None:
+        return input.clone()
     sizes, whole = index.array.shape or (1,), _row(src.array)
     if len(sizes) != whole.ndim or any(n > m for n, m in zip(sizes, whole.shape, strict=True)):
         raise error(
@@ -169,15 +178,16 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
             "take_along_dim: input and indices should have the same number of dimensions, "
             f"got {len(a)} and {len(b)}",
         )
+    if not a:
+        raise error(IndexError, "take_along_dim: dimension specified but tensor has no dimensions")
     dim = wrap_dim("take_along_dim", dim, len(a))
     wide, deep = list(a), list(b)
-    wide[dim : dim + 1] = deep[dim : dim + 1] = [1] * bool(a)
+    wide[dim] = deep[dim] = 1
     full = list(broadcast_shape("take_along_dim", tuple(wide), tuple(deep)))
     wide, deep = list(full), list(full)
-    wide[dim : dim + 1], deep[dim : dim + 1] = a[dim : dim + 1], b[dim : dim + 1]
+    wide[dim], deep[dim] = a[dim], b[dim]
     # PyTorch wraps whatever index is given: -1 is the last, and the size the first again.
-    size = a[dim] if a else 1
-    wrapped = wrap(indices.array % size, indices.backend) if size else indices
+    wrapped = wrap(indices.array % a[dim], indices.backend) if a[dim] else indices
     return gather(expand(input, wide), dim, expand(wrapped, deep))
 
 

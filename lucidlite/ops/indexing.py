@@ -230,6 +230,8 @@ def _view_of(input: Tensor, key: Key) -> Tensor:
 def _last_step(key: Key, shape: tuple[int, ...]) -> str:
     """PyTorch takes an index item by item, and prints the last one that did something."""
     name, dim = "getitem_all", 0
+    if len(key) == 1 and isinstance(key[0], slice):
+        return "slice"
     for item in key:
         if item is None:
             name = "unsqueeze"
