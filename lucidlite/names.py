@@ -56,6 +56,7 @@ PRINTED: dict[str, str] = {
     "norm": "LinalgVectorNormBackward0",
     # shapes
     "reshape": "ViewBackward0",
+    "reshape_alias": "ReshapeAliasBackward0",  # a view of what isn't contiguous
     "reshape_copy": "UnsafeViewBackward0",  # where a view cannot do
     "flatten": "ViewBackward0",
     "flatten_copy": "UnsafeViewBackward0",

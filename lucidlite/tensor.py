@@ -49,7 +49,7 @@ from lucidlite.ops import (
 )
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
-from lucidlite.ops.common import OPERANDS
+from lucidlite.ops.common import OPERANDS, as_tensor_operand, listed
 from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.size import Size
 from lucidlite.tape import wrap
@@ -394,8 +394,8 @@ class Tensor(TensorBase, concrete=True):
     def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
-    def __matmul__(self, other: Tensor) -> Tensor: return products.matmul(self, other)
-    def __rmatmul__(self, other: Tensor) -> Tensor: return products.matmul(other, self)
+    def __matmul__(self, other: Any) -> Tensor: return products.matmul(self, as_tensor_operand("matmul", other, self)) if isinstance(other, (TensorBase, np.ndarray)) else NotImplemented
+    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, np.ndarray) else NotImplemented
     def __neg__(self) -> Tensor: return unary.neg(self)
     def __pos__(self) -> Tensor: return unary.positive(self)
     def __abs__(self) -> Tensor: return unary.abs(self)
@@ -523,9 +523,9 @@ class Tensor(TensorBase, concrete=True):
 
     # -- shape ---------------------------------------------------------------------------------------
 
-    def view(self, *shape: Any) -> Tensor: return shape_ops.view(self, *shape)
-    def reshape(self, *shape: Any) -> Tensor: return shape_ops.reshape(self, *shape)
-    def permute(self, *dims: Any) -> Tensor: return shape_ops.permute(self, *dims)
+    def view(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.view(self, listed("view", "size", shape, named))
+    def reshape(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.reshape(self, listed("reshape", "shape", shape, named))
+    def permute(self, *dims: Any, **named: Any) -> Tensor: return shape_ops.permute(self, listed("permute", "dims", dims, named))
     def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: return shape_ops.flatten(self, start_dim, end_dim)
     def unflatten(self, dim: int, sizes: Any) -> Tensor: return shape_ops.unflatten(self, dim, sizes)
     def view_as(self, other: Tensor) -> Tensor: return shape_ops.view(self, other.shape)
@@ -536,14 +536,14 @@ class Tensor(TensorBase, concrete=True):
     def t(self) -> Tensor: return shape_ops.t(self)
     def squeeze(self, dim: Any = None) -> Tensor: return shape_ops.squeeze(self, dim)
     def unsqueeze(self, dim: int) -> Tensor: return shape_ops.unsqueeze(self, dim)
-    def expand(self, *sizes: Any) -> Tensor: return shape_ops.expand(self, *sizes)
+    def expand(self, *sizes: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("expand", "size", sizes, named))
     def expand_as(self, other: Tensor) -> Tensor: return shape_ops.expand(self, other.shape)
-    def broadcast_to(self, size: Any) -> Tensor: return shape_ops.broadcast_to(self, size)
+    def broadcast_to(self, *size: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("broadcast_to", "size", size, named))
     def contiguous(self) -> Tensor: return shape_ops.contiguous(self)
     def detach(self) -> Tensor: return shape_ops.detach(self)
-    def repeat(self, *repeats: Any) -> Tensor: return join.repeat(self, *repeats)
-    def tile(self, *dims: Any) -> Tensor: return join.tile(self, *dims)
-    def flip(self, *dims: Any) -> Tensor: return join.flip(self, *dims)
+    def repeat(self, *repeats: Any, **named: Any) -> Tensor: return join.repeat(self, listed("repeat", "repeats", repeats, named))
+    def tile(self, *dims: Any, **named: Any) -> Tensor: return join.tile(self, listed("tile", "dims", dims, named))
+    def flip(self, *dims: Any, **named: Any) -> Tensor: return join.flip(self, listed("flip", "dims", dims, named))
     def roll(self, shifts: Any, dims: Any = None) -> Tensor: return join.roll(self, shifts, dims)
     def split(self, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]: return join.split(self, split_size, dim)
     def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]: return join.chunk(self, chunks, dim)
@@ -612,7 +612,7 @@ class Tensor(TensorBase, concrete=True):
     def __imod__(self, other: Any) -> Tensor: return self.remainder_(other)
     def copy_(self, src: Tensor, non_blocking: bool = False) -> Tensor: return inplace.copy_(self, src, non_blocking)
     def fill_(self, value: Any) -> Tensor: return inplace.fill_(self, value)
-    def zero_(self) -> Tensor: return inplace.fill_(self, 0)
+    def zero_(self) -> Tensor: return inplace.assign("zero_", self, unary.zero)
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor: return inplace.masked_fill_(self, mask, value)
 
 

@@ -26,6 +26,7 @@ from case_kinds import (
 INTEGERS = ("int64", "int32", "uint8")
 COMPOSITE = "PyTorch composes this of other operations"
 OURS = "one node here, or a composite of other operations than PyTorch's"
+BATCH_OF_ONE = "a batch of one, squeezed"
 FLAT = "the gradient is zero, whatever comes in"
 
 CASES = Table()
@@ -108,7 +109,7 @@ row("Tensor.multiply", [(2, 3), (2, 3)])
 rows("pow", [(2, 3), (3,)], domain="positive", dtypes=HALF)
 row("pow", [(2, 3)], 3)
 row("pow", [(2, 3)], 2)
-row("pow", [(2, 3)], 0)
+row("pow", [(2, 3)], 0, second=FLAT)
 row("pow", [(2, 3)], 1)
 row("pow", [(2, 3)], 0.5, domain="positive")
 row("pow", [(2, 3)], -1.5, domain="positive")
@@ -365,7 +366,8 @@ row("roll", [(2, 3, 4)], shifts=(1, -2), dims=(0, 2))
 row("cat", [(2, 3), (2, 1), (2, 2)], call=lambda T, *x: T.cat(x, 1), dtypes=HALF)
 row("cat", [(2, 3), (4, 3)], call=lambda T, *x: T.cat(list(x), dim=-2))
 row("cat", [(2, 3), of("int64", 1, 3)], call=lambda T, *x: T.cat(x))
-row("cat", [(0,), (2, 3)], call=lambda T, *x: T.cat(x, 0), node=OURS)
+row("cat", [(0,), (2, 3)], call=lambda T, *x: T.cat(x, 0),
+    torch_grad="what (0,) adds nothing to has no gradient here")  # fmt: skip
 row("cat", [(2, 3, 4, 5), (2, 2, 4, 5)], call=lambda T, *x: T.cat(x, 1))
 row("cat", [(2, 3, 4, 5), (2, 3, 1, 5)], call=lambda T, *x: T.cat(x, 2))
 rows("concat concatenate", [(2, 3), (2, 3)], call=lambda T, *x: T.concat(x, dim=1))
@@ -416,14 +418,14 @@ row("narrow", [(4, 5)], 1, 1, 3)
 row("narrow", [(4, 5)], 0, -2, 2)
 row("index_select", [(4, 5), ints((3,), 0, 4)], call=lambda T, x, i: T.index_select(x, 0, i),
     node=OURS)  # fmt: skip
-row("index_select", [(4, 5), ints((7,), 0, 5)], call=lambda _, x, i: x.index_select(-1, i),
+row("Tensor.index_select", [(4, 5), ints((7,), 0, 5)], call=lambda _, x, i: x.index_select(-1, i),
     node=OURS)  # fmt: skip
 row("gather", [(4, 5), ints((2, 5), 0, 4)], call=lambda T, x, i: T.gather(x, 0, i))
-row("gather", [(4, 5), ints((4, 7), 0, 5)], call=lambda _, x, i: x.gather(1, i))
-row("gather", [(2, 3, 4), ints((2, 2, 3), 0, 4)], call=lambda _, x, i: x.gather(2, i))
+row("Tensor.gather", [(4, 5), ints((4, 7), 0, 5)], call=lambda _, x, i: x.gather(1, i))
+row("Tensor.gather", [(2, 3, 4), ints((2, 2, 3), 0, 4)], call=lambda _, x, i: x.gather(2, i))
 row("scatter_add", [(4, 5), ints((2, 5), 0, 4), (2, 5)],
     call=lambda T, x, i, y: T.scatter_add(x, 0, i, y))  # fmt: skip
-row("scatter_add", [(4, 5), ints((3, 4), 0, 5), (4, 6)], torch_grad="an error in PyTorch",
+row("Tensor.scatter_add", [(4, 5), ints((3, 4), 0, 5), (4, 6)], torch_grad="an error in PyTorch",
     call=lambda _, x, i, y: x.scatter_add(1, i, y))  # fmt: skip
 row("take_along_dim", [(4, 5), ints((4, 2), 0, 5)], 1)
 row("take_along_dim", [(4, 5), ints((1, 5), 0, 4)], dim=0)
@@ -487,7 +489,7 @@ def put(*key):
 row("Tensor.__setitem__", [(4, 5), (5,)], call=put(1))
 row("Tensor.__setitem__", [(4, 5), (2, 5)], call=put(slice(1, 3)))
 row("Tensor.__setitem__", [(4, 5), ()], call=put(slice(None), 2))
-row("Tensor.__setitem__", [(4, 5), (1, 5)], call=put(Ellipsis))
+row("Tensor.__setitem__", [(4, 5), (1, 5)], call=put(Ellipsis), node="x[...] is a view here")
 row("Tensor.__setitem__", [(4, 5), (2, 5), Input((2,), "distinct", "int64", constant=True)],
     call=lambda _, x, y, i: put()(_, x, y, i % 4), node=OURS)  # fmt: skip
 row("Tensor.__setitem__", [(4, 5), (), bools(4, 5)], call=put(), node=OURS)
@@ -530,7 +532,8 @@ row("nn.functional.relu", [(2, 3)], call=lambda T, x: T.nn.functional.relu(x * 2
 rows("nn.functional.leaky_relu nn.functional.gelu", [(2, 3)], dtypes=HALF)
 row("nn.functional.leaky_relu", [(2, 3)], 0.3)
 row("nn.functional.leaky_relu", [(2, 3)],
-    call=lambda T, x: T.nn.functional.leaky_relu(x * 2, 0.2, inplace=True))  # fmt: skip
+    call=lambda T, x: T.nn.functional.leaky_relu(x * 2, 0.2, inplace=True),
+    node="LeakyReluBackward1 in place")  # fmt: skip
 row("nn.functional.leaky_relu", [(12,)], domain="zeros", numeric=False)
 row("nn.functional.gelu", [(2, 3)], approximate="tanh", dtypes=HALF)
 row("nn.functional.leaky_relu", [(12,)], domain="extreme", grad=False)
@@ -600,8 +603,8 @@ row(MAX, [(2, 3, 6, 8)], 2, return_indices=True, domain="distinct")
 row(MAX, [(2, 3, 7, 9)], 3, 2, 1, ceil_mode=True, return_indices=True, domain="distinct")
 row(MAX, [(2, 3, 6, 8)], 2, return_indices=True, domain="ties", numeric=False)
 row(MAX, [(1, 2, 6, 6)], 3, 1, 1, domain="extreme", grad=False)
-row(MAX, [(3, 6, 8)], 2, domain="distinct")
-row(MAX, [(3, 6, 8)], 2, return_indices=True, domain="distinct")
+row(MAX, [(3, 6, 8)], 2, domain="distinct", node=BATCH_OF_ONE)
+row(MAX, [(3, 6, 8)], 2, return_indices=True, domain="distinct", node=BATCH_OF_ONE)
 row(MAX, [(0, 3, 6, 8)], 2)
 row(MAX, [(1, 1, 6, 8)], kernel_size=(6, 8), domain="distinct")
 row(AVG, [(2, 3, 6, 8)], 2, dtypes=HALF)
@@ -610,19 +613,20 @@ row(AVG, [(2, 3, 7, 9)], 3, 2, 1, count_include_pad=False)
 row(AVG, [(2, 3, 7, 9)], (3, 2), stride=(2, 3), padding=(1, 0), ceil_mode=True)
 row(AVG, [(2, 3, 7, 9)], 3, 2, 1, True, False)
 row(AVG, [(2, 3, 7, 9)], 2, divisor_override=3)
-row(AVG, [(3, 6, 8)], 2)
+row(AVG, [(3, 6, 8)], 2, node=BATCH_OF_ONE)
 row(AVG, [(0, 3, 6, 8)], 2)
 row(AVG, [(2, 3, 6, 8)], kernel_size=(6, 8))
 row("nn.functional.adaptive_avg_pool2d", [(2, 3, 7, 9)], 1)
-row("nn.functional.adaptive_avg_pool2d", [(2, 3, 6, 8)], (3, 2), dtypes=HALF)
+row("nn.functional.adaptive_avg_pool2d", [(2, 3, 6, 8)], (3, 2), dtypes=HALF, node=OURS)
 row("nn.functional.adaptive_avg_pool2d", [(2, 3, 7, 9)], (3, 4), node=OURS)
 row("nn.functional.adaptive_avg_pool2d", [(2, 3, 7, 9)], (None, 4), node=OURS)
 row("nn.functional.adaptive_avg_pool2d", [(3, 7, 9)], (9, 2), node=OURS)
-row("nn.functional.adaptive_avg_pool2d", [(0, 3, 7, 9)], (3, 2))
+row("nn.functional.adaptive_avg_pool2d", [(0, 3, 7, 9)], (3, 2), node=OURS)
 row("nn.functional.adaptive_max_pool2d", [(2, 3, 7, 9)], (3, 4), domain="distinct")
 row("nn.functional.adaptive_max_pool2d", [(2, 3, 7, 9)], (None, 1), domain="distinct")
 row("nn.functional.adaptive_max_pool2d", [(2, 3, 6, 8)], 2, True, domain="ties", numeric=False)
-row("nn.functional.adaptive_max_pool2d", [(3, 7, 9)], 3, return_indices=True, domain="distinct")
+row("nn.functional.adaptive_max_pool2d", [(3, 7, 9)], 3, return_indices=True, domain="distinct",
+    node=BATCH_OF_ONE)  # fmt: skip
 PAD = "nn.functional.pad"
 row(PAD, [(2, 3, 4)], (1, 2), dtypes=(*HALF, "int64"))
 row(PAD, [(2, 3, 4)], (1, 0, 0, 2), value=1.5)

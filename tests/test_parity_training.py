@@ -18,7 +18,7 @@ torch = pytest.importorskip("torch")
 
 @pytest.fixture(autouse=True, scope="module")
 def one_thread():
-    """Networks this small gain nothing from threads, and waiting ones take a busy machine's time."""
+    """Networks this small gain nothing from threads; those that wait take others' time."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -40,31 +40,55 @@ OPTIMIZERS = {
     "adam-amsgrad": ("Adam", dict(lr=1e-3, amsgrad=True, weight_decay=1e-3)),
     "adamw": ("AdamW", dict(lr=1e-3, weight_decay=0.05)),
 }
+# Rounding decides now and then which of two equal elements a maximum takes, or whether a ReLU lets
+# a value pass. Runs then part, PyTorch's from its own too, by an amount the learning rate scales.
+# So runs in float32 are slow; in float64 nothing is left to rounding.
+SLOWLY = {"gap": 0.05, "normalized": 0.2}
 
 
-def make(name, options):
+def make(name, options, rate=1.0):
+    options = {**options, "lr": options["lr"] * rate}
     return lambda lib, parameters: getattr(lib.optim, name)(parameters, **options)
 
 
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_losses_and_weights_follow_torch(net, name):
-    losses, _ = assert_same_training(torch, lucidlite, *NETS[net], make(*OPTIMIZERS[name]))
+    optimizer = make(*OPTIMIZERS[name], SLOWLY[net])
+    losses, _ = assert_same_training(torch, lucidlite, *NETS[net], optimizer)
     assert losses[-1] != losses[0]
 
 
+@pytest.mark.parametrize("net", NETS)
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_in_float64_losses_follow_torch_to_nine_digits(net, name):
+    build, size = NETS[net]
+    weights = {
+        name: w.astype("float64") if w.dtype.kind == "f" else w
+        for name, w in initial_weights(build, torch).items()
+    }
+    data = [(images.astype("float64"), labels) for images, labels in batches(20, 16, size)]
+    runs = [
+        train(lib, lambda lib: build(lib).double(), weights, data, make(*OPTIMIZERS[name]))[0]
+        for lib in (torch, lucidlite)
+    ]
+    assert runs[1] == pytest.approx(runs[0], rel=1e-9)
+    assert min(runs[0]) < 0.9 * runs[0][0]
+
+
 def test_the_documented_network_at_its_size():
-    assert_same_training(torch, lucidlite, gap_net, 32, make("SGD", dict(lr=0.01, momentum=0.9)))
+    optimizer = make(*OPTIMIZERS["sgd-momentum"], SLOWLY["gap"])
+    assert_same_training(torch, lucidlite, gap_net, 32, optimizer)
 
 
 SCHEDULES = {
     "step": lambda S, opt: S.StepLR(opt, 5, 0.3),
     "multistep": lambda S, opt: S.MultiStepLR(opt, [3, 9, 12], 0.5),
     "exponential": lambda S, opt: S.ExponentialLR(opt, 0.9),
-    "cosine": lambda S, opt: S.CosineAnnealingLR(opt, 12, 1e-4),
+    "cosine": lambda S, opt: S.CosineAnnealingLR(opt, 12, 1e-5),
     "lambda": lambda S, opt: S.LambdaLR(opt, lambda step: 1 / (1 + step)),
     "linear": lambda S, opt: S.LinearLR(opt, 0.2, total_iters=8),
-    "one-cycle": lambda S, opt: S.OneCycleLR(opt, 0.05, total_steps=20),
+    "one-cycle": lambda S, opt: S.OneCycleLR(opt, 0.01, total_steps=20),
     "plateau": lambda S, opt: S.ReduceLROnPlateau(opt, patience=1, threshold=0.1),
     "sequential": lambda S, opt: S.SequentialLR(
         opt, [S.LinearLR(opt, 0.1, total_iters=4), S.CosineAnnealingLR(opt, 14)], [4]
@@ -78,7 +102,7 @@ def test_schedules_follow_torch(name, optimizer):
     def scheduler(lib, made):
         return SCHEDULES[name](lib.optim.lr_scheduler, made)
 
-    kind = make(*OPTIMIZERS[optimizer])
+    kind = make(*OPTIMIZERS[optimizer], SLOWLY["normalized"])
     _, rates = assert_same_training(torch, lucidlite, normalized_net, 12, kind, scheduler)
     assert len(set(rates)) > 1
 
@@ -104,20 +128,3 @@ def test_D16_overfits_one_batch_as_torch_does():
     assert predicted.tolist() == one[1].tolist()
     theirs, _, _ = train(torch, gap_net, weights, [one] * 20, optimizer)
     assert losses[:20] == pytest.approx(theirs, rel=1e-4)
-
-
-def test_float64_training_follows_torch_to_twelve_digits():
-    """In double precision nothing is left to rounding: the same run, sixty steps."""
-    weights = {
-        name: w.astype("float64") if w.dtype.kind == "f" else w
-        for name, w in initial_weights(normalized_net, torch).items()
-    }
-
-    def double_net(lib):
-        return normalized_net(lib).double()
-
-    runs = []
-    for lib in (torch, lucidlite):
-        data = [(images.astype("float64"), labels) for images, labels in batches(60, 16, 12)]
-        runs.append(train(lib, double_net, weights, data, make("Adam", dict(lr=1e-3)))[0])
-    assert runs[1] == pytest.approx(runs[0], rel=1e-9)

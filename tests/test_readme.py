@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from case_kinds import Table, differentiable, host, same, upstream
 from project_files import PACKAGE, ROOT, extras, fences, make_targets
+from test_architecture import FLOORS
 
 import lucidlite
 from lucidlite import cli
@@ -178,14 +179,19 @@ def test_readme_lists_every_extra():
     assert {name for row in rows for name in re.findall(r"`(\w+)`", row)} >= extras()
 
 
-def test_readme_lists_every_floor_file():
-    """Each file and folder of the package's top level stands in the table of floors."""
+def test_readme_has_the_floors():
+    """Its table puts files on the floors where the architecture test has them; no room is missing."""
     text = (ROOT / "README.md").read_text(encoding="utf-8")
-    table = "\n".join(re.findall(r"^\| F\d .*$", text, re.MULTILINE))
-    top = {p.name for p in PACKAGE.glob("*.py")} | {
-        f"{p.name}/" for p in PACKAGE.iterdir() if (p / "__init__.py").exists()
+    on_floor = {}
+    for floor, modules in FLOORS.items():
+        for module in modules.split():
+            on_floor.setdefault(module.partition(".")[0], floor[:2])
+    on_floor["__init__"] = on_floor.pop("lucidlite")
+    named = {
+        name.removesuffix("/").removesuffix(".py"): floor
+        for floor, files in re.findall(r"^\| (F\d) \| (.*?) \|", text, re.MULTILINE)
+        for name in re.findall(r"`([\w.]+/?)`", files)
     }
-    named = set(re.findall(r"`([\w.]+/?)`", table))
-    assert named <= top
-    # Small helpers of a floor may stay unnamed, rooms may not.
-    assert {name for name in top if name.endswith("/")} <= named
+    assert named == {name: on_floor.get(name) for name in named}
+    # Small helpers of a floor may stay unnamed, folders may not.
+    assert {p.parent.name for p in PACKAGE.glob("*/__init__.py")} <= named.keys()

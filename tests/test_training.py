@@ -182,6 +182,24 @@ def test_checkpoint_refuses_other_files(tmp_path):
         load_weights(tmp_path / "other.npz")
 
 
+def test_on_another_device(tmp_path, uninterrupted, cuda):
+    """The numbers of the CPU up to rounding, and no trace of an interruption there either."""
+    whole = trainer(tmp_path / "whole", device=cuda)
+    whole.fit()
+    first = trainer(tmp_path / "run", device=cuda)
+    stop_after(first, 8)
+    with pytest.raises(Stopped):
+        first.fit()
+    second = trainer(tmp_path / "run", seed=77, device=cuda)
+    second.fit(resume=True)
+    assert outcome(second) == outcome(whole)
+    losses = [[row.train_loss for row in run.history] for run in (whole, uninterrupted[0])]
+    np.testing.assert_allclose(*losses, rtol=1e-3)
+    on_cpu = Net()
+    on_cpu.load_state_dict(load_weights(tmp_path / "run" / "best.npz"))
+    assert evaluate(on_cpu, first.test_loader).accuracy == whole.best.test_accuracy
+
+
 # -- the parts ----------------------------------------------------------------------------------
 
 

@@ -61,10 +61,11 @@ def trainer(folder=None, seed=5, workers=0, loader_generator=False, **options):
 
 def outcome(trainer):
     """Everything a run ends with that must not depend on interruptions, as bytes and numbers."""
-    arrays = {name: value.numpy().tobytes() for name, value in trainer.model.state_dict().items()}
+    state = trainer.model.state_dict()
+    arrays = {name: value.cpu().numpy().tobytes() for name, value in state.items()}
     for number, state in trainer.optimizer.state_dict()["state"].items():
         for name, value in state.items():
-            arrays[f"{number}.{name}"] = np.asarray(value.numpy()).tobytes()
+            arrays[f"{number}.{name}"] = value.cpu().numpy().tobytes()
     rows = [row[:6] for row in trainer.history]  # not the times
     rates = trainer.scheduler.get_last_lr()
     return arrays, rows, rates, torch.get_rng_state(), trainer.best[:6]

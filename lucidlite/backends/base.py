@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels import Array, in_float32
 from lucidlite.backends.kernels.conv import ConvKernels
 from lucidlite.backends.kernels.index import IndexKernels
 from lucidlite.backends.kernels.loss import LossKernels
@@ -122,6 +122,19 @@ class Backend(
             wide = self.call("matmul", a.astype(np.float32), b.astype(np.float32))
             return self.xp.asarray(wide).astype(np.float16)
         return self.xp.asarray(self.call("matmul", a, b))
+
+    @in_float32
+    def addmm(self, input: Array, a: Array, b: Array, beta: float, alpha: float) -> Array:
+        """``beta * input + alpha * a @ b``; with beta 0, NaN in ``input`` doesn't count."""
+        kind = a.dtype.type
+        out = self.matmul(a, b)
+        if alpha != 1:
+            out = self.map("multiply", out, self.asarray(kind(alpha), a.dtype))
+        if beta == 0:
+            return out
+        if beta != 1:
+            input = self.map("multiply", input, self.asarray(kind(beta), a.dtype))
+        return self.map("add", out, input)
 
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """``x @ weight.T + bias`` over leading dims."""

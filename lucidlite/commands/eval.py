@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from lucidlite.callsite import error
 from lucidlite.commands.common import (
     add_data_options,
     add_device_option,
@@ -44,9 +45,10 @@ def run(args: argparse.Namespace) -> int:
     loader = make_loader(found.source, found.settings, train=False)
     classes = list(found.source.open(False, None).classes)
     if classes != found.settings.classes:
-        raise ValueError(
+        raise error(
+            ValueError,
             f"{found.weights} knows the classes {', '.join(found.settings.classes)}, "
-            f"not {', '.join(classes)}"
+            f"not {', '.join(classes)}",
         )
     seen = predict_all(found.model, loader, device)
     n = len(seen.targets)

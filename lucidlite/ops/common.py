@@ -314,4 +314,24 @@ def as_sizes(op: str, sizes: Sequence[Any]) -> tuple[int, ...]:
     """``(2, 3)``, ``([2, 3],)`` or a Size as a tuple of ints."""
     if len(sizes) == 1 and isinstance(sizes[0], (tuple, list)):
         sizes = sizes[0]
-    return tuple(as_int(op, "size", n) for n in sizes)
+    return tuple([n if type(n) is int else as_int(op, "size", n) for n in sizes])
+
+
+def as_ints(op: str, name: str, values: Any) -> tuple[int, ...]:
+    """A sequence of ints as a tuple; TypeError for a single int."""
+    if not isinstance(values, (tuple, list)):
+        raise error(
+            TypeError, f"{op}: argument '{name}' must be tuple of ints, not {type(values).__name__}"
+        )
+    return tuple([n if type(n) is int else as_int(op, name, n) for n in values])
+
+
+def listed(op: str, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
+    """What a method takes as ``op(2, 3)``, ``op((2, 3))`` or ``op(name=(2, 3))``, as one sequence."""
+    if named and (values or set(named) != {name}):
+        raise error(TypeError, f"{op}: expected ints or {name}=, got {', '.join(named)}")
+    if named:
+        return named[name]
+    if not values:
+        raise error(TypeError, f"{op}: missing 1 required positional argument: '{name}'")
+    return values[0] if len(values) == 1 and isinstance(values[0], (tuple, list)) else values

@@ -74,19 +74,24 @@ def conv2d(
 def _conv2d(
     input: Tensor, weight: Tensor, bias: Tensor | None, window: Window, groups: int
 ) -> Tensor:
-    keep = True in needs_grad(input, weight)
+    need_x, need_w = needs_grad(input, weight)
+    keep = need_x or need_w
     b = None if bias is None else bias.array
     out, state = input.backend.conv2d(input.array, weight.array, b, window, groups, keep)
     inputs = (input, weight, bias)
-    return record(out, conv2d_vjp, inputs, (window, groups), (input, weight), state)
+    args = (input.array.shape, window, groups)
+    save = (input if need_w else None, weight)  # a frozen weight needs no images
+    return record(out, conv2d_vjp, inputs, args, save, state)
 
 
-def conv2d_vjp(node: Node, grad: Tensor, window: Window, groups: int) -> Gradients:
+def conv2d_vjp(
+    node: Node, grad: Tensor, shape: tuple[int, ...], window: Window, groups: int
+) -> Gradients:
     x, w = node.saved_tensors
     needs = node.needs_input_grad
-    if grad_mode.enabled:
+    if grad_mode.enabled or x is None:
         return (
-            conv2d_input_grad(grad, w, x.array.shape, window, groups) if needs[0] else None,
+            conv2d_input_grad(grad, w, shape, window, groups) if needs[0] else None,
             conv2d_weight_grad(grad, x, w.array.shape, window, groups) if needs[1] else None,
             sum(grad, (0, 2, 3)) if needs[2] else None,
         )

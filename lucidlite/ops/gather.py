@@ -166,7 +166,7 @@ def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Te
     check_tensor("take_along_dim", "input", input)
     check_tensor("take_along_dim", "indices", indices)
     if dim is None:
-        return gather(reshape(input, -1), 0, reshape(indices, -1))
+        return gather(reshape(input, (-1,)), 0, reshape(indices, (-1,)))
     if indices.array.dtype != np.int64:
         raise error(
             RuntimeError, f"take_along_dim: dtype of indices should be Long, got {indices.dtype}"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.ops.common import (
     as_int,
-    as_sizes,
+    as_ints,
     check_device,
     check_tensor,
     result_type,
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 Shape = tuple[int, ...]
 
 
-def repeat(input: Tensor, *repeats: Any) -> Tensor:
+def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
     """Copies laid side by side, ``repeats`` times along each dim. Semantics: torch.Tensor.repeat."""
     check_tensor("repeat", "input", input)
-    times = as_sizes("repeat", repeats)
+    times = as_ints("repeat", "repeats", repeats)
     if len(times) < input.array.ndim:
         raise error(
             RuntimeError,
@@ -50,16 +50,17 @@ def repeat_vjp(node: Node, grad: Tensor, shape: Shape, times: Shape) -> Tensor:
     return reshape(summed, shape)
 
 
-def tile(input: Tensor, *dims: Any) -> Tensor:
+def tile(input: Tensor, dims: Sequence[int]) -> Tensor:
     """``repeat`` with missing leading repeats taken as 1. Semantics: torch.tile."""
-    times = as_sizes("tile", dims)
+    check_tensor("tile", "input", input)
+    times = as_ints("tile", "dims", dims)
     return repeat(input, (1,) * (input.array.ndim - len(times)) + times)
 
 
-def flip(input: Tensor, *dims: Any) -> Tensor:
+def flip(input: Tensor, dims: Sequence[int]) -> Tensor:
     """The order reversed along ``dims`` (a copy). Semantics: torch.flip."""
     check_tensor("flip", "input", input)
-    axes = as_sizes("flip", dims)
+    axes = as_ints("flip", "dims", dims)
     axes = wrap_dims("flip", axes, input.array.ndim) if axes else ()
     out = input.backend.copy(input.backend.xp.flip(input.array, axes))
     return record(out, flip_vjp, (input,), (axes,))
@@ -72,21 +73,26 @@ def flip_vjp(node: Node, grad: Tensor, dims: Shape) -> Tensor:
 def roll(input: Tensor, shifts: Any, dims: Any = None) -> Tensor:
     """Elements moved along ``dims``, those pushed out coming back in. Semantics: torch.roll."""
     check_tensor("roll", "input", input)
-    if dims is not None:
-        dims = wrap_dims("roll", dims, input.array.ndim)
-        shifts = tuple(shifts) if isinstance(shifts, (tuple, list)) else (shifts,)
-        if len(shifts) != len(dims):
-            raise error(
-                RuntimeError,
-                f"roll: shifts and dimensions must align, got shifts={shifts}, dims={dims}",
-            )
-    out = input.backend.xp.roll(input.array, shifts, dims)
-    back = tuple(-s for s in shifts) if isinstance(shifts, tuple) else -shifts
-    return record(out, roll_vjp, (input,), (back, dims))
+    steps = _ints("roll", "shifts", shifts)
+    axes = _ints("roll", "dims", () if dims is None else dims)
+    if not steps or len(steps) != (len(axes) or 1):
+        raise error(
+            RuntimeError,
+            f"roll: shifts and dimensions must align, got shifts={shifts}, dims={dims}",
+        )
+    if axes and not input.array.ndim:
+        raise error(IndexError, "roll: dimension specified but tensor has no dimensions")
+    axes = tuple(wrap_dim("roll", d, input.array.ndim) for d in axes)
+    out = input.backend.xp.roll(input.array, steps if axes else steps[0], axes or None)
+    return record(out, roll_vjp, (input,), (steps, axes))
+
+
+def _ints(op: str, name: str, value: Any) -> Shape:
+    return as_ints(op, name, value if isinstance(value, (tuple, list)) else (value,))
 
 
 def roll_vjp(node: Node, grad: Tensor, shifts: Any, dims: Any) -> Tensor:
-    return roll(grad, shifts, dims)
+    return roll(grad, tuple(-n for n in shifts), dims)
 
 
 def _joined(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
@@ -95,7 +101,8 @@ def _joined(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
             TypeError, f"{op}: tensors must be tuple of Tensors, got {type(tensors).__name__}"
         )
     if not tensors:
-        raise error(RuntimeError, f"{op}: expected a non-empty list of Tensors")
+        wrong = ValueError if op == "cat" else RuntimeError
+        raise error(wrong, f"{op}: expected a non-empty list of Tensors")
     for x in tensors:
         check_tensor(op, "tensors", x)
     check_device(op, *tensors)
@@ -104,30 +111,38 @@ def _joined(op: str, tensors: Sequence[Tensor]) -> list[Tensor]:
 
 
 def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
-    """Tensors joined along an existing dim. Semantics: torch.cat."""
+    """Tensors joined along an existing dim; those of shape (0,) are passed over.
+
+    Semantics: torch.cat.
+    """
     parts = _joined("cat", tensors)
-    real = [x for x in parts if x.array.shape != (0,)] or parts[:1]  # (0,) joins anything
-    if any(not x.array.ndim for x in real):
+    if not all([x.array.ndim for x in parts]):
         raise error(RuntimeError, "cat: zero-dimensional tensor cannot be concatenated")
-    ndim = real[0].array.ndim
-    dim = wrap_dim("cat", dim, ndim)
-    for x in real:
-        shapes = x.array.shape, real[0].array.shape
-        if x.array.ndim != ndim or any(
-            a != b for d, (a, b) in enumerate(zip(*shapes, strict=True)) if d != dim
-        ):
+    real = [x.array for x in parts if x.array.shape != (0,)]
+    if not real:
+        return record(parts[0].array.copy(), cat_vjp, parts, ((0,) * len(parts), 0))
+    first = real[0].shape
+    dim = wrap_dim("cat", dim, len(first))
+    for array in real:
+        shape = array.shape
+        if len(shape) != len(first) or (shape[:dim], shape[dim + 1 :]) != (
+            first[:dim], first[dim + 1 :]
+        ):  # fmt: skip
             raise error(
                 RuntimeError,
                 f"cat: sizes of tensors must match except in dimension {dim}, "
-                f"got shapes {tuple(shapes[1])} and {tuple(shapes[0])}",
+                f"got shapes {tuple(first)} and {tuple(shape)}",
             )
-    backend = real[0].backend
-    out = backend.join([x.array for x in real], dim)
-    return record(out, cat_vjp, real, (tuple(x.array.shape[dim] for x in real), dim))
+    out = parts[0].backend.join(real, dim)
+    sizes = tuple([None if x.array.shape == (0,) else x.array.shape[dim] for x in parts])
+    return record(out, cat_vjp, parts, (sizes, dim))
 
 
-def cat_vjp(node: Node, grad: Tensor, sizes: Shape, dim: int) -> tuple[Tensor, ...]:
-    return split(grad, sizes, dim)
+def cat_vjp(
+    node: Node, grad: Tensor, sizes: tuple[int | None, ...], dim: int
+) -> tuple[Tensor, ...]:
+    found = iter(split(grad, [n for n in sizes if n is not None], dim))
+    return tuple([zeros_like_shape(grad, (0,)) if n is None else next(found) for n in sizes])
 
 
 def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
@@ -150,12 +165,13 @@ def stack_vjp(node: Node, grad: Tensor, dim: int) -> tuple[Tensor, ...]:
     return unbind(grad, dim)
 
 
-def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
+def split(tensor: Tensor, split_size_or_sections: Any, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of consecutive pieces, of one size or of the sizes listed. Semantics: torch.split."""
-    check_tensor("split", "input", input)
-    dim = wrap_dim("split", dim, input.array.ndim)
+    check_tensor("split", "tensor", tensor)
+    input, split_size = tensor, split_size_or_sections
     if not input.array.ndim:
         raise error(RuntimeError, "split: expects at least a 1-dimensional tensor")
+    dim = wrap_dim("split", dim, input.array.ndim)
     total = input.array.shape[dim]
     if isinstance(split_size, (tuple, list)):
         sizes = tuple(as_int("split", "split_size", n) for n in split_size)
@@ -175,7 +191,9 @@ def split(input: Tensor, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]:
     for n in sizes:
         arrays.append(input.array[(slice(None),) * dim + (slice(start, start + n),)])
         start += n
-    outs = record_many(arrays, split_vjp, (input,), (input.array.shape, sizes, dim))
+    name = "split_sizes" if isinstance(split_size, (tuple, list)) else ""
+    args = (input.array.shape, sizes, dim)
+    outs = record_many(arrays, split_vjp, (input,), args, name=name)
     return _many_views(outs, input, split, (sizes, dim))
 
 
@@ -214,8 +232,10 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     chunks = as_int("chunk", "chunks", chunks)
     if chunks <= 0:
         raise error(RuntimeError, f"chunk: expects chunks to be greater than 0, got {chunks}")
+    if not input.array.ndim:
+        raise error(RuntimeError, "chunk: expects at least a 1-dimensional tensor")
     dim = wrap_dim("chunk", dim, input.array.ndim)
-    total = input.array.shape[dim] if input.array.ndim else 0
+    total = input.array.shape[dim]
     if not total:
         return split(input, [0] * chunks, dim)
     return split(input, -(-total // chunks), dim)
@@ -225,7 +245,7 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     """Views of each slice along ``dim``, as one node. Semantics: torch.unbind."""
     check_tensor("unbind", "input", input)
     if not input.array.ndim:
-        raise error(RuntimeError, "unbind: dimension specified as 0 but tensor has no dimensions")
+        raise error(IndexError, "unbind: dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim("unbind", dim, input.array.ndim)
     lead = (slice(None),) * dim
     arrays = [input.array[(*lead, i, ...)] for i in range(input.array.shape[dim])]

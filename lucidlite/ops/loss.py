@@ -166,7 +166,7 @@ def _picked(
     _check_weight(op, input, weight)
     if weight is None:
         return picked, to_dtype(kept, input.array.dtype), kept
-    return picked, where(kept, reshape(weight[reshape(index, -1)], index.array.shape), 0.0), kept
+    return picked, where(kept, reshape(weight[reshape(index, (-1,))], index.array.shape), 0.0), kept
 
 
 def _check_weight(op: str, input: Tensor, weight: Tensor | None) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from math import prod as product
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
-from lucidlite.ops.common import check_device, check_tensor
+from lucidlite.ops.common import broadcast_shape, check_device, check_dtype, check_tensor
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import matrix_transpose, reshape, squeeze, t, unsqueeze
-from lucidlite.tape import record
+from lucidlite.tape import needs_grad, record
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -26,6 +27,7 @@ def _check(op: str, x: Any, y: Any) -> None:
             RuntimeError,
             f"{op}: expected both operands to have the same dtype, got {x.dtype} and {y.dtype}",
         )
+    check_dtype(op, x, "fiu")
 
 
 def _mismatch(op: str, x: Tensor, y: Tensor) -> RuntimeError:
@@ -58,30 +60,44 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
         )
     if a == 1 and b == 1:
         return dot(input, other)
-    if a == 2 and b == 1:
-        return mv(input, other)
-    if a == 1:
-        return squeeze(matmul(unsqueeze(input, 0), other), -2)
-    if b == 1:
-        return squeeze(matmul(input, unsqueeze(other, 1)), -1)
-    return _product("matmul", input, other)
+    return _product("matmul", input, other, _NAMES.get((a, b), "matmul"))
 
 
-def _product(op: str, x: Tensor, y: Tensor) -> Tensor:
+# What PyTorch prints where neither operand is a batch.
+_NAMES = {(2, 2): "mm", (2, 1): "mv", (1, 2): "vm"}
+
+
+def _product(op: str, x: Tensor, y: Tensor, name: str = "") -> Tensor:
     try:
         out = x.backend.matmul(x.array, y.array)
     except ValueError:
         raise _mismatch(op, x, y) from None
-    name = "mm" if out.ndim == 2 else "bmm"
-    return record(out, matmul_vjp, (x, y), save=(x, y), name=name)
+    return record(out, matmul_vjp, (x, y), save=_each_for_the_other(x, y), name=name)
+
+
+def _each_for_the_other(x: Tensor, y: Tensor) -> Gradients:
+    """What a product saves: a factor is only needed for the other one's gradient."""
+    need_x, need_y = needs_grad(x, y)
+    return x if need_y else None, y if need_x else None
 
 
 def matmul_vjp(node: Node, grad: Tensor) -> Gradients:
     x, y = node.saved_tensors
-    return (
-        _product("matmul", grad, matrix_transpose(y)) if node.needs_input_grad[0] else None,
-        _product("matmul", matrix_transpose(x), grad) if node.needs_input_grad[1] else None,
-    )
+    needs = node.needs_input_grad
+    dx = dy = None
+    if needs[0] and y.array.ndim == 1:
+        dx = unsqueeze(grad, -1) * y
+    elif needs[0] and grad.array.ndim == y.array.ndim - 1:  # x is a vector
+        dx = squeeze(_product("matmul", y, unsqueeze(grad, -1)), -1)
+    elif needs[0]:
+        dx = _product("matmul", grad, matrix_transpose(y))
+    if needs[1] and x.array.ndim == 1:
+        dy = unsqueeze(x, 1) * unsqueeze(grad, -2)
+    elif needs[1] and grad.array.ndim == x.array.ndim - 1:  # y is a vector
+        dy = squeeze(_product("matmul", matrix_transpose(x), unsqueeze(grad, -1)), -1)
+    elif needs[1]:
+        dy = _product("matmul", matrix_transpose(x), grad)
+    return dx, dy
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -92,7 +108,7 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
             RuntimeError,
             f"mm: self and mat2 must be matrices, got {input.array.shape} and {mat2.array.shape}",
         )
-    return _product("mm", input, mat2)
+    return _product("mm", input, mat2, "mm")
 
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -103,7 +119,7 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
         raise error(
             RuntimeError, f"bmm: batch1 and batch2 must be 3D tensors of one batch size, got {a}, {b}"
         )
-    return _product("bmm", input, mat2)
+    return _product("bmm", input, mat2, "bmm")
 
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
@@ -112,17 +128,7 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
     a, b = input.array.shape, vec.array.shape
     if len(a) != 2 or len(b) != 1:
         raise error(RuntimeError, f"mv: expected a matrix and a vector, got {a} and {b}")
-    if a[1] != b[0]:
-        raise error(RuntimeError, f"mv: size mismatch, got input={a}, vec={b}")
-    return record(input.backend.matmul(input.array, vec.array), mv_vjp, (input, vec), (), (input, vec))
-
-
-def mv_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, v = node.saved_tensors
-    return (
-        unsqueeze(grad, 1) * v if node.needs_input_grad[0] else None,
-        mv(t(x), grad) if node.needs_input_grad[1] else None,
-    )
+    return _product("mv", input, vec, "mv")
 
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
@@ -134,12 +140,15 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     if a != b:
         raise error(RuntimeError, f"dot: inconsistent tensor size, got {a} and {b}")
     out = input.backend.matmul(input.array, tensor.array)
-    return record(out, dot_vjp, (input, tensor), save=(input, tensor))
+    return record(out, dot_vjp, (input, tensor), save=_each_for_the_other(input, tensor))
 
 
 def dot_vjp(node: Node, grad: Tensor) -> Gradients:
     x, y = node.saved_tensors
-    return grad * y, grad * x
+    return (
+        grad * y if node.needs_input_grad[0] else None,
+        grad * x if node.needs_input_grad[1] else None,
+    )
 
 
 def outer(input: Tensor, vec2: Tensor) -> Tensor:
@@ -175,6 +184,12 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"got input={input.dtype}, weight={weight.dtype}"
             + (f", bias={bias.dtype}" if bias is not None else ""),
         )
+    check_dtype("linear", input, "fiu")
+    if not w.ndim or w.ndim > 2:
+        raise error(
+            RuntimeError,
+            f"linear: weight must have one or two dimensions, got input={x.shape}, weight={w.shape}",
+        )
     if w.ndim == 1:
         out = matmul(input, weight)
         return out if bias is None else out + bias
@@ -196,27 +211,57 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"weight={w.shape}",
         )
     out = input.backend.linear(x, w, None if bias is None else bias.array)
-    return record(out, linear_vjp, (input, weight, bias), save=(input, weight))
+    save = _each_for_the_other(input, weight)
+    name = ("linear" if x.ndim == 2 else "linear_nd") + ("" if bias is not None else "_no_bias")
+    name = "linear_1d_no_bias" if x.ndim == 1 and bias is None else name
+    return record(out, linear_vjp, (input, weight, bias), save=save, name=name)
 
 
 def linear_vjp(node: Node, grad: Tensor) -> Gradients:
     x, w = node.saved_tensors
     needs = node.needs_input_grad
-    rows = reshape(grad, -1, w.array.shape[0]) if w.array.shape[0] else grad
+    *lead, outputs = grad.array.shape
+    rows = reshape(grad, (product(lead), outputs))
     dw = None
     if needs[1]:
-        dw = _product("linear", t(rows), reshape(x, rows.array.shape[0], x.array.shape[-1]))
+        dw = _product("linear", t(rows), reshape(x, (product(lead), x.array.shape[-1])))
     return (
-        _product("linear", grad, w) if needs[0] and grad.array.ndim > 1
-        else mv(t(w), grad) if needs[0] else None,
+        _product("linear", grad, w) if needs[0] else None,
         dw,
         sum(rows, 0) if needs[2] else None,
-    )  # fmt: skip
+    )
 
 
 def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * input + alpha * mat1 @ mat2``. Semantics: torch.addmm."""
-    product = mm(mat1, mat2)
-    return (input if beta == 1 else input * beta) + (product if alpha == 1 else product * alpha)
+    check_tensor("addmm", "input", input)
+    _check("addmm", mat1, mat2)
+    _check("addmm", input, mat1)
+    if mat1.array.ndim != 2 or mat2.array.ndim != 2:
+        raise error(
+            RuntimeError,
+            f"addmm: mat1 and mat2 must be matrices, got {mat1.array.shape} and {mat2.array.shape}",
+        )
+    if mat1.array.shape[1] != mat2.array.shape[0]:
+        raise _mismatch("addmm", mat1, mat2)
+    shape = (mat1.array.shape[0], mat2.array.shape[1])
+    if broadcast_shape("addmm", input.array.shape, shape) != shape:
+        raise error(
+            RuntimeError, f"addmm: input must expand to {shape}, got input={input.array.shape}"
+        )
+    out = input.backend.addmm(input.array, mat1.array, mat2.array, beta, alpha)
+    save = _each_for_the_other(mat1, mat2)
+    return record(out, addmm_vjp, (input, mat1, mat2), (beta, alpha), save=save)
+
+
+def addmm_vjp(node: Node, grad: Tensor, beta: float, alpha: float) -> Gradients:
+    x, y = node.saved_tensors
+    needs = node.needs_input_grad
+    scaled = grad if alpha == 1 else grad * alpha
+    return (
+        None if not needs[0] else grad if beta == 1 else grad * beta,
+        _product("mm", scaled, t(y)) if needs[1] else None,
+        _product("mm", t(x), scaled) if needs[2] else None,
+    )

@@ -161,7 +161,7 @@ def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
 
 
 def cumsum_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
-    return flip(cumsum(flip(grad, dim), dim), dim) if grad.array.ndim else grad
+    return flip(cumsum(flip(grad, (dim,)), dim), (dim,)) if grad.array.ndim else grad
 
 
 def any(input: Tensor, dim: Dim = None, keepdim: bool = False) -> Tensor:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
 from lucidlite.ops.common import (
-    as_sizes,
+    as_ints,
     check_tensor,
     wrap_dim,
     wrap_dims,
@@ -47,7 +47,7 @@ def infer_size(op: str, shape: Shape, numel: int) -> Shape:
     )
 
 
-def view(input: Tensor, *shape: Any) -> Tensor:
+def view(input: Tensor, shape: Sequence[int]) -> Tensor:
     """The same memory in another shape (-1 is inferred); RuntimeError where strides forbid it.
 
     What a convolution or a pool returns has its own memory order and can always be viewed: where
@@ -61,7 +61,7 @@ def view(input: Tensor, *shape: Any) -> Tensor:
     Semantics: torch.Tensor.view.
     """
     check_tensor("view", "input", input)
-    sizes = infer_size("view", as_sizes("view", shape), input.array.size)
+    sizes = infer_size("view", as_ints("view", "size", shape), input.array.size)
     out = _same_memory(input, sizes)
     if out is not None:
         result = record(out, view_vjp, (input,), (input.array.shape,))
@@ -89,12 +89,17 @@ def _same_memory(input: Tensor, sizes: Shape) -> Any:
 def _row_major_would_do(input: Tensor, sizes: Shape) -> bool:
     """Whether only our memory order is in the way: the user's own views, on a row-major base,
     would leave a tensor that can be seen in shape ``sizes``."""
+    return input._view is None or input.backend.try_view(_ghost(input), sizes) is not None
+
+
+def _ghost(input: Tensor) -> Any:
+    """What ``input``'s array would be if its base were row-major; never to be read."""
+    base = input if input._view is None else input._view.base
+    ghost = base.backend.ghost(base.array)
     if input._view is None:
-        return True
-    base = input._view.base
+        return ghost
     with no_grad():
-        ghost = replay(wrap(base.backend.ghost(base.array), base.backend), input._view.steps)
-    return base.backend.try_view(ghost.array, sizes) is not None
+        return replay(wrap(ghost, base.backend), input._view.steps).array
 
 
 def _copied(input: Tensor, sizes: Shape) -> Tensor:
@@ -106,14 +111,17 @@ def view_vjp(node: Node, grad: Tensor, shape: Shape) -> Tensor:
     return reshape(grad, shape)
 
 
-def reshape(input: Tensor, *shape: Any) -> Tensor:
+def reshape(input: Tensor, shape: Sequence[int]) -> Tensor:
     """Another shape: a view where strides allow it, else a copy. Semantics: torch.reshape."""
     check_tensor("reshape", "input", input)
-    sizes = infer_size("reshape", as_sizes("reshape", shape), input.array.size)
+    sizes = infer_size("reshape", as_ints("reshape", "shape", shape), input.array.size)
     out = _same_memory(input, sizes)
     if out is None:
         return _copied(input, sizes)
-    result = record(out, view_vjp, (input,), (input.array.shape,))
+    name = ""
+    if not input.array.flags.c_contiguous and input.requires_grad:
+        name = "view" if _ghost(input).flags.c_contiguous else "reshape_alias"
+    result = record(out, view_vjp, (input,), (input.array.shape,), name=name)
     return as_view(result, input, reshape, (sizes,))
 
 
@@ -139,8 +147,15 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dim ``dim`` split into ``sizes`` (one may be -1). Semantics: torch.unflatten."""
     check_tensor("unflatten", "input", input)
     shape = input.array.shape
+    inner = as_ints("unflatten", "sizes", sizes)
+    if not shape or not inner:
+        raise error(
+            RuntimeError,
+            "unflatten: needs a dimension and non-empty sizes, "
+            f"got shape={tuple(shape)}, sizes={inner}",
+        )
     dim = wrap_dim("unflatten", dim, len(shape))
-    inner = infer_size("unflatten", as_sizes("unflatten", (sizes,)), shape[dim])
+    inner = infer_size("unflatten", inner, shape[dim])
     return view(input, (*shape[:dim], *inner, *shape[dim + 1 :]))
 
 
@@ -173,11 +188,11 @@ def t_vjp(node: Node, grad: Tensor) -> Tensor:
     return t(grad)
 
 
-def permute(input: Tensor, *dims: Any) -> Tensor:
+def permute(input: Tensor, dims: Sequence[int]) -> Tensor:
     """Dims in the given order, as a view. Semantics: torch.permute."""
     check_tensor("permute", "input", input)
     ndim = input.array.ndim
-    order = as_sizes("permute", dims)
+    order = as_ints("permute", "dims", dims)
     if len(order) != ndim:
         raise error(
             RuntimeError,
@@ -230,10 +245,11 @@ def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     check_tensor("squeeze", "input", input)
     shape = input.array.shape
     drop = wrap_dims("squeeze", dim, len(shape))
-    if dim is not None and isinstance(dim, (tuple, list)) and not dim:
+    if isinstance(dim, (tuple, list)) and not dim:
         drop = ()
     sizes = tuple(n for d, n in enumerate(shape) if not (n == 1 and d in drop))
-    name = "" if dim is None else "squeeze_dim"
+    several = isinstance(dim, (tuple, list))
+    name = "" if dim is None else "squeeze_dims" if several else "squeeze_dim"
     out = record(input.array.reshape(sizes), squeeze_vjp, (input,), (shape,), name=name)
     return as_view(out, input, squeeze, (dim,))
 
@@ -255,11 +271,11 @@ def unsqueeze_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
     return squeeze(grad, dim)
 
 
-def expand(input: Tensor, *sizes: Any) -> Tensor:
+def expand(input: Tensor, size: Sequence[int]) -> Tensor:
     """Dims of size 1 repeated without copying (-1 keeps a dim). Semantics: torch.Tensor.expand."""
     check_tensor("expand", "input", input)
     shape = input.array.shape
-    target = as_sizes("expand", sizes)
+    target = as_ints("expand", "size", size)
     lead = len(target) - len(shape)
     if lead < 0:
         raise error(
@@ -289,7 +305,7 @@ def expand_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
     """``expand``. Semantics: torch.broadcast_to."""
-    return expand(input, tuple(size))
+    return expand(input, size)
 
 
 def detach(input: Tensor) -> Tensor:

@@ -62,6 +62,12 @@ def sign(input: Tensor) -> Tensor:
     return record(out, zero_vjp, (input,), name="sign")
 
 
+def zero(input: Tensor) -> Tensor:
+    """Zeros where ``input`` was: what ``zero_`` writes."""
+    out = input.backend.xp.zeros_like(input.array)
+    return record(out, zero_vjp, (input,), name="zero")
+
+
 def reciprocal(input: Tensor) -> Tensor:
     """``1 / input``. Semantics: torch.reciprocal."""
     x = floating("reciprocal", input)

@@ -36,11 +36,12 @@ def draw_curves(rows: Sequence[EpochRow], path: str | os.PathLike[str], title: s
     loss.set_ylabel("cross entropy")
     loss.set_ylim(bottom=0)
     accuracy.set_ylabel("accuracy, %")
-    accuracy.annotate(
-        f"best {best.test_accuracy:.1%}", (best.epoch, 100 * best.test_accuracy),
-        xytext=(0, -16), textcoords="offset points", ha="right", color=_TEST,
+    accuracy.plot(
+        [best.epoch], [100 * best.test_accuracy],
+        marker="o", markersize=11, markerfacecolor="none", markeredgecolor=_TEST, linestyle="",
     )  # fmt: skip
-    figure.suptitle(title, fontsize=11)
+    said = f"best test accuracy {best.test_accuracy:.2%}, epoch {best.epoch}"
+    figure.suptitle(f"{title}: {said}" if title else said, fontsize=11)
     _write(figure, path)
 
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lucidlite.backends.kernels import Array, in_float32
 
 
@@ -39,8 +37,11 @@ class LossKernels:
     def logsumexp(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
         """``log(sum(exp(x)))`` over axes; -inf for nothing."""
         xp = self.xp
-        top = xp.max(x, axis=axes, keepdims=True, initial=-np.inf)
-        top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
+        if all(x.shape[axis] for axis in axes):
+            top = xp.max(x, axis=axes, keepdims=True)
+            top = xp.where(xp.isfinite(top), top, x.dtype.type(0))
+        else:
+            top = xp.zeros((), x.dtype)
         total = self.map("exp", self.map("subtract", x, top)).sum(axis=axes, keepdims=True)
         out = self.map("add", self.map("log", xp.asarray(total)), top)
         return out if keepdims else xp.asarray(out.squeeze(axes))
