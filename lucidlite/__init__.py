@@ -26,33 +26,19 @@ from lucidlite.autograd import (
 from lucidlite.creation import (
     arange,
     as_tensor,
-    bernoulli,
     empty,
     empty_like,
     eye,
     from_numpy,
     full,
     full_like,
-    get_rng_state,
-    initial_seed,
     linspace,
-    manual_seed,
-    normal,
     ones,
     ones_like,
-    rand,
-    rand_like,
-    randint,
-    randn,
-    randn_like,
-    randperm,
-    seed,
-    set_rng_state,
     tensor,
     zeros,
     zeros_like,
 )
-from lucidlite.device import Device as device
 from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import (
     double,
@@ -157,6 +143,21 @@ from lucidlite.ops.unary import (
     trunc,
 )
 from lucidlite.printing import get_printoptions, printoptions, set_printoptions
+from lucidlite.sampling import (
+    bernoulli,
+    get_rng_state,
+    initial_seed,
+    manual_seed,
+    normal,
+    rand,
+    rand_like,
+    randint,
+    randn,
+    randn_like,
+    randperm,
+    seed,
+    set_rng_state,
+)
 from lucidlite.size import Size
 from lucidlite.tensor import Tensor
 

@@ -1,4 +1,4 @@
-"""Making tensors: from data, filled, as ranges, at random."""
+"""Making tensors: from data, filled, as ranges. Random ones are in ``sampling.py``."""
 
 from __future__ import annotations
 
@@ -10,26 +10,27 @@ import numpy as np
 from lucidlite.backends import get_backend
 from lucidlite.callsite import error
 from lucidlite.dtypes import (
+    ALL,
     as_dtype,
-    float64,
-    from_numpy_dtype,
     get_default_dtype,
     int64,
     of_scalar,
 )
-from lucidlite.generator import Generator, current_generator, default_generator
-from lucidlite.ops.common import as_int, as_sizes
+from lucidlite.ops.common import as_int, as_ints, as_sizes, check_tensor, listed, number_array
+from lucidlite.reading import read
 from lucidlite.tape import wrap
-from lucidlite.tensor import Tensor, _plain
+from lucidlite.tensor import Tensor
 
 
-def _finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
+def finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
+    """A host array as a new tensor."""
     backend = get_backend("cpu" if device is None else device)
     out = wrap(backend.asarray(array), backend)
     return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
-def _numpy_dtype(dtype: Any, op: str) -> np.dtype[Any]:
+def numpy_dtype(dtype: Any, op: str) -> np.dtype[Any]:
+    """The array dtype of ``dtype``, or of the default one."""
     return (get_default_dtype() if dtype is None else as_dtype(dtype, op)).numpy
 
 
@@ -53,44 +54,7 @@ def tensor(
     Semantics: torch.tensor.
     """
     del pin_memory
-    array = _host(data, dtype, "tensor")
-    return _finish(np.array(array, copy=True), device, requires_grad)
-
-
-def _host(data: Any, dtype: Any, op: str) -> np.ndarray[Any, Any]:
-    kind = None if dtype is None else as_dtype(dtype, op).numpy
-    if isinstance(data, (Tensor, np.ndarray, np.generic)):
-        array = np.asarray(_plain(data))
-    else:
-        try:
-            array = np.array(_plain(data))
-        except (ValueError, TypeError) as problem:
-            raise error(ValueError, f"{op}: expected sequences of equal length ({problem})") from None
-        if array.dtype.kind in "OUS":
-            raise error(
-                TypeError, f"{op}: data must be numbers or sequences of them, got {_found(data)}"
-            )
-        # What held Python numbers has no dtype of its own.
-        if array.dtype.kind == "f" and not _holds_arrays(data):
-            array = array.astype(get_default_dtype().numpy) if kind is None else array
-        elif array.size == 0 and array.dtype.kind == "f":
-            array = array.astype(get_default_dtype().numpy)
-    if kind is not None:
-        with np.errstate(all="ignore"):
-            return array.astype(kind)
-    return array.astype(from_numpy_dtype(array.dtype).numpy, copy=False)
-
-
-def _holds_arrays(data: Any) -> bool:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return isinstance(data, (Tensor, np.ndarray, np.generic))
-
-
-def _found(data: Any) -> str:
-    while isinstance(data, (list, tuple)) and data:
-        data = data[0]
-    return f"{data!r} ({type(data).__name__})"
+    return finish(read("tensor", data, dtype), device, requires_grad)
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
@@ -98,10 +62,13 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     if isinstance(data, Tensor):
         kind = data.dtype if dtype is None else as_dtype(dtype, "as_tensor")
         return data.to(data.device if device is None else device, kind)
-    if isinstance(data, np.ndarray):
+    if isinstance(data, np.ndarray) and data.dtype in _SHARED:
         out = from_numpy(data)
         return as_tensor(out, dtype, device) if dtype is not None or device is not None else out
     return tensor(data, dtype=dtype, device=device)
+
+
+_SHARED = frozenset(kind.numpy for kind in ALL)
 
 
 def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
@@ -113,7 +80,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
         raise error(
             TypeError, f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
         )
-    kind = from_numpy_dtype(ndarray.dtype).numpy
+    kind = fromnumpy_dtype(ndarray.dtype).numpy
     backend = get_backend("cpu")
     if ndarray.dtype != kind or any(s < 0 for s in ndarray.strides):
         raise error(
@@ -130,13 +97,27 @@ def full(
     size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """``size`` filled with one number, whose type decides the dtype. Semantics: torch.full."""
-    value = fill_value.item() if isinstance(fill_value, Tensor) else fill_value
-    kind = of_scalar(value).numpy if dtype is None else _numpy_dtype(dtype, "full")
-    sizes = as_sizes("full", (size,) if isinstance(size, int) else (tuple(size),))
-    return _finish(np.full(_checked("full", sizes), value).astype(kind), device, requires_grad)
+    value = fill_value
+    if isinstance(value, np.generic) or (isinstance(value, Tensor) and not value.array.ndim):
+        value = value.item()
+    if not isinstance(value, (bool, int, float)):
+        raise error(
+            TypeError, f"full: fill_value must be a number, got {type(fill_value).__name__}"
+        )
+    kind = of_scalar(value).numpy if dtype is None else numpy_dtype(dtype, "full")
+    stub = wrap(np.empty((), kind), get_backend("cpu"))
+    number = number_array("full", value, stub)
+    sizes = checked_sizes("full", as_ints("full", "size", size))
+    return finish(np.full(sizes, number), device, requires_grad)
 
 
-def _checked(op: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+def sizes_of(op: str, size: tuple[Any, ...], named: dict[str, Any]) -> tuple[int, ...]:
+    """The shape a factory is given as ints, as one sequence or as ``size=``."""
+    return checked_sizes(op, as_sizes(op, (listed(op, "size", size, named),)))
+
+
+def checked_sizes(op: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
+    """``sizes``, none of them negative."""
     if any(n < 0 for n in sizes):
         raise error(
             RuntimeError, f"{op}: trying to create tensor with negative dimension, got size={sizes}"
@@ -144,51 +125,78 @@ def _checked(op: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
     return sizes
 
 
-def zeros(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def zeros(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
+) -> Tensor:
     """Zeros of a shape given as ints or one sequence. Semantics: torch.zeros."""
-    array = np.zeros(_checked("zeros", as_sizes("zeros", size)), _numpy_dtype(dtype, "zeros"))
-    return _finish(array, device, requires_grad)
+    array = np.zeros(sizes_of("zeros", size, named), numpy_dtype(dtype, "zeros"))
+    return finish(array, device, requires_grad)
 
 
-def ones(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def ones(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
+) -> Tensor:
     """Ones of a shape given as ints or one sequence. Semantics: torch.ones."""
-    array = np.ones(_checked("ones", as_sizes("ones", size)), _numpy_dtype(dtype, "ones"))
-    return _finish(array, device, requires_grad)
+    array = np.ones(sizes_of("ones", size, named), numpy_dtype(dtype, "ones"))
+    return finish(array, device, requires_grad)
 
 
-def empty(*size: Any, dtype: Any = None, device: Any = None, requires_grad: bool = False) -> Tensor:
+def empty(
+    *size: Any,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **named: Any,
+) -> Tensor:
     """Uninitialised memory of a shape. Semantics: torch.empty."""
-    array = np.empty(_checked("empty", as_sizes("empty", size)), _numpy_dtype(dtype, "empty"))
-    return _finish(array, device, requires_grad)
+    array = np.empty(sizes_of("empty", size, named), numpy_dtype(dtype, "empty"))
+    return finish(array, device, requires_grad)
 
 
-def _like(input: Tensor, dtype: Any, device: Any, op: str) -> tuple[tuple[int, ...], Any, Any]:
+def like(op: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], Any, Any]:
+    """The shape, dtype and device of a new tensor that is like ``input`` where not told."""
+    check_tensor(op, "input", input)
     kind = input.dtype if dtype is None else as_dtype(dtype, op)
     return tuple(input.shape), kind, input.device if device is None else device
+
+
+def _shaped(op: str, input: Tensor, dtype: Any, device: Any, requires_grad: bool) -> Tensor:
+    """A tensor like ``input`` filled as ``op`` says, in the same memory order."""
+    _, kind, place = like(op, input, dtype, device)
+    backend = get_backend(place)
+    order = "C" if 0 in input.array.strides or backend is not input.backend else "K"
+    array = input.array if backend is input.backend else np.empty(input.array.shape)
+    out = wrap(getattr(backend.xp, op)(array, dtype=kind.numpy, order=order), backend)
+    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
 
 
 def zeros_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Zeros of ``input``'s shape, dtype and device. Semantics: torch.zeros_like."""
-    size, kind, place = _like(input, dtype, device, "zeros_like")
-    return zeros(size, dtype=kind, device=place, requires_grad=requires_grad)
+    return _shaped("zeros_like", input, dtype, device, requires_grad)
 
 
 def ones_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Ones of ``input``'s shape, dtype and device. Semantics: torch.ones_like."""
-    size, kind, place = _like(input, dtype, device, "ones_like")
-    return ones(size, dtype=kind, device=place, requires_grad=requires_grad)
+    return _shaped("ones_like", input, dtype, device, requires_grad)
 
 
 def empty_like(
     input: Tensor, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
 ) -> Tensor:
     """Uninitialised memory of ``input``'s shape, dtype and device. Semantics: torch.empty_like."""
-    size, kind, place = _like(input, dtype, device, "empty_like")
-    return empty(size, dtype=kind, device=place, requires_grad=requires_grad)
+    return _shaped("empty_like", input, dtype, device, requires_grad)
 
 
 def full_like(
@@ -200,12 +208,12 @@ def full_like(
     requires_grad: bool = False,
 ) -> Tensor:
     """One number in ``input``'s shape, dtype and device. Semantics: torch.full_like."""
-    size, kind, place = _like(input, dtype, device, "full_like")
+    size, kind, place = like("full_like", input, dtype, device)
     return full(size, fill_value, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 def arange(
-    start: Any,
+    start: Any = None,
     end: Any = None,
     step: Any = 1,
     *,
@@ -219,24 +227,45 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    start, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, end, step))
-    if step == 0 or (end - start) * step < 0:
+    numbers = [0 if v is None else _number("arange", v) for v in (start, end, step)]
+    whole = all(isinstance(v, int) for v in numbers)
+    kind = int64 if whole else get_default_dtype()
+    kind = kind if dtype is None else as_dtype(dtype, "arange")
+    if kind.category == 0:
+        raise error(NotImplementedError, "arange: not implemented for dtype=torch.bool")
+    if kind.category == 1:
+        first, last, by = (int(v) for v in numbers)
+    else:
+        first, last, by = numbers
+    if by == 0:
+        raise error(ValueError, f"arange: step must be nonzero, got step={step}")
+    if not (math.isfinite(first) and math.isfinite(last)):
+        raise error(RuntimeError, f"arange: unsupported range: {first} -> {last}")
+    if (last - first) * by < 0:
         raise error(
-            RuntimeError,
-            "arange: step must be nonzero and lead from start to end (upper bound and lower bound "
-            f"inconsistent with step sign), got start={start}, end={end}, step={step}",
+            ValueError,
+            "arange: upper bound and lower bound inconsistent with step sign, "
+            f"got start={first}, end={last}, step={by}",
         )
-    whole = all(isinstance(v, (int, np.integer)) for v in (start, end, step))
-    kind = int64 if whole and dtype is None else None
-    count = -((start - end) // step) if whole else math.ceil((end - start) / step)
-    values = np.arange(count) * step + start
-    numpy_kind = kind.numpy if kind is not None else _numpy_dtype(dtype, "arange")
-    return _finish(values.astype(numpy_kind), device, requires_grad)
+    count = -((first - last) // by) if kind.category == 1 else math.ceil((last - first) / by)
+    if count >= 2**48:
+        raise error(RuntimeError, f"arange: invalid size, possible overflow? got {count} elements")
+    with np.errstate(all="ignore"):
+        return finish((np.arange(count) * by + first).astype(kind.numpy), device, requires_grad)
+
+
+def _number(op: str, value: Any) -> Any:
+    """A Python number from one, or from NumPy's, or from a one-element tensor."""
+    if isinstance(value, (Tensor, np.generic)):
+        value = value.item()
+    if not isinstance(value, (int, float)):
+        raise error(TypeError, f"{op}: expected a number, got {type(value).__name__}")
+    return value
 
 
 def linspace(
-    start: float,
-    end: float,
+    start: Any,
+    end: Any,
     steps: int,
     *,
     dtype: Any = None,
@@ -247,8 +276,14 @@ def linspace(
     steps = as_int("linspace", "steps", steps)
     if steps < 0:
         raise error(RuntimeError, f"linspace: number of steps must be non-negative, got steps={steps}")
-    values = np.linspace(float(start), float(end), steps)
-    return _finish(values.astype(_numpy_dtype(dtype, "linspace")), device, requires_grad)
+    first, last = float(_number("linspace", start)), float(_number("linspace", end))
+    with np.errstate(all="ignore"):
+        # Counted from both ends, so that both are exact and the middle is symmetric.
+        by = (last - first) / max(steps - 1, 1)
+        up, half = np.arange(steps), steps // 2
+        values = np.where(up < half, first + by * up, last - by * (steps - 1 - up))
+        values = values if steps != 1 else np.array([first])
+        return finish(values.astype(numpy_dtype(dtype, "linspace")), device, requires_grad)
 
 
 def eye(
@@ -260,138 +295,7 @@ def eye(
     requires_grad: bool = False,
 ) -> Tensor:
     """The identity matrix, or ``n`` rows and ``m`` columns of it. Semantics: torch.eye."""
-    return _finish(np.eye(n, m, dtype=_numpy_dtype(dtype, "eye")), device, requires_grad)
-
-
-def _random(op: str, dtype: Any) -> Any:
-    kind = get_default_dtype() if dtype is None else as_dtype(dtype, op)
-    if not kind.is_floating_point:
-        raise error(RuntimeError, f"{op}: expected a floating point dtype, got dtype={kind}")
-    return kind.numpy
-
-
-def rand(
-    *size: Any,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Uniform numbers in [0, 1), the same on every device. Semantics: torch.rand."""
-    sizes = _checked("rand", as_sizes("rand", size))
-    values = (generator or current_generator()).uniform(sizes, _random("rand", dtype))
-    return _finish(values, device, requires_grad)
-
-
-def randn(
-    *size: Any,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Standard normal numbers, the same on every device. Semantics: torch.randn."""
-    sizes = _checked("randn", as_sizes("randn", size))
-    values = (generator or current_generator()).normal(sizes, _random("randn", dtype))
-    return _finish(values, device, requires_grad)
-
-
-def rand_like(input: Tensor, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """``rand`` of ``input``'s shape, dtype and device. Semantics: torch.rand_like."""
-    size, kind, place = _like(input, dtype, device, "rand_like")
-    return rand(size, dtype=kind, device=place)
-
-
-def randn_like(input: Tensor, *, dtype: Any = None, device: Any = None) -> Tensor:
-    """``randn`` of ``input``'s shape, dtype and device. Semantics: torch.randn_like."""
-    size, kind, place = _like(input, dtype, device, "randn_like")
-    return randn(size, dtype=kind, device=place)
-
-
-def randint(
-    low: int,
-    high: Any = None,
-    size: Any = None,
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """Integers in [low, high), ``low`` 0 if left out. Semantics: torch.randint."""
-    if size is None:  # randint(high, size)
-        low, high, size = 0, low, high
-    if not isinstance(size, (tuple, list)):
-        raise error(TypeError, f"randint: size must be a tuple of ints, got size={size!r}")
-    if not low < high:
-        raise error(
-            RuntimeError, f"randint: expects 'from' to be less than 'to', got low={low}, high={high}"
-        )
-    sizes = _checked("randint", as_sizes("randint", (size,)))
-    values = (generator or current_generator()).integers(low, high, sizes)
-    kind = int64.numpy if dtype is None else as_dtype(dtype, "randint").numpy
-    return _finish(values.astype(kind), device, requires_grad)
-
-
-def randperm(
-    n: int,
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-    requires_grad: bool = False,
-) -> Tensor:
-    """0 to n - 1 in random order. Semantics: torch.randperm."""
-    n = as_int("randperm", "n", n)
-    if n < 0:
-        raise error(RuntimeError, f"randperm: n must be non-negative, got n={n}")
-    kind = int64.numpy if dtype is None else as_dtype(dtype, "randperm").numpy
-    values = (generator or current_generator()).permutation(n)
-    return _finish(values.astype(kind), device, requires_grad)
-
-
-def normal(
-    mean: float = 0.0,
-    std: float = 1.0,
-    size: Any = (),
-    *,
-    generator: Generator | None = None,
-    dtype: Any = None,
-    device: Any = None,
-) -> Tensor:
-    """Normal numbers with a mean and a standard deviation. Semantics: torch.normal."""
-    if std < 0:
-        raise error(RuntimeError, f"normal: expects std >= 0.0, but found std={std}")
-    return randn(tuple(size), generator=generator, dtype=dtype, device=device) * std + mean
-
-
-def bernoulli(input: Tensor, *, generator: Generator | None = None) -> Tensor:
-    """1 with the probability each element gives, else 0. Semantics: torch.bernoulli."""
-    draws = (generator or current_generator()).uniform(tuple(input.shape), float64.numpy)
-    array = input.backend.asarray(draws) < input.array
-    return wrap(array.astype(input.array.dtype), input.backend)
-
-
-def manual_seed(seed: int) -> Generator:
-    """Seed the default generator, which every device draws from. Semantics: torch.manual_seed."""
-    return default_generator.manual_seed(seed)
-
-
-def seed() -> int:
-    """Seed the default generator from the operating system; returns the seed."""
-    return default_generator.seed()
-
-
-def initial_seed() -> int:
-    """The default generator's seed."""
-    return default_generator.initial_seed()
-
-
-def get_rng_state() -> dict[str, int]:
-    """The default generator's seed and position."""
-    return default_generator.get_state()
-
-
-def set_rng_state(new_state: dict[str, int]) -> None:
-    """Put the default generator where ``get_rng_state`` found it."""
-    default_generator.set_state(new_state)
+    sizes = as_ints("eye", "n", (n, n if m is None else m))
+    if min(sizes) < 0:
+        raise error(RuntimeError, f"eye: n and m must be greater or equal to 0, got n={n}, m={m}")
+    return finish(np.eye(*sizes, dtype=numpy_dtype(dtype, "eye")), device, requires_grad)

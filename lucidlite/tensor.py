@@ -49,9 +49,8 @@ from lucidlite.ops import (
 )
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
-from lucidlite.ops.common import OPERANDS, as_tensor_operand, listed
+from lucidlite.ops.common import OPERANDS, as_sizes, as_tensor_operand, listed, wrap_dim
 from lucidlite.printing import tensor_format, tensor_repr
-from lucidlite.size import Size
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
@@ -74,12 +73,15 @@ class Tensor(TensorBase, concrete=True):
     __array_ufunc__ = None
 
     def __init__(self, *data: Any) -> None:
-        sizes = not data or all(isinstance(n, int) for n in data)
-        host = np.empty(data if data else 0) if sizes else np.asarray(_plain(data[0]))
-        if len(data) > 1 and not sizes:
-            raise error(TypeError, f"Tensor: expected sizes or one sequence, got {len(data)} values")
-        self.array = cpu.asarray(host.astype(np.float32))
-        self.backend = cpu
+        if len(data) == 1 and not _is_size(data[0]):
+            if isinstance(data[0], (float, complex, np.floating, np.bool_, type(None))):
+                raise error(
+                    TypeError, f"Tensor: data must be a sequence (got {type(data[0]).__name__})"
+                )
+            host = read("Tensor", data[0], float32)
+        else:
+            host = np.empty(as_sizes("Tensor", data or (0,)), np.float32)
+        self.array, self.backend = cpu.asarray(host), cpu
 
     # -- values --------------------------------------------------------------------------------
 
@@ -201,7 +203,7 @@ class Tensor(TensorBase, concrete=True):
         """The shape, or the size of one dim."""
         if dim is None:
             return self.shape
-        return self.shape[shape_ops.wrap_dim("size", dim, self.array.ndim)]
+        return self.shape[wrap_dim("size", dim, self.array.ndim)]
 
     def dim(self) -> int: return int(self.array.ndim)
     def ndimension(self) -> int: return int(self.array.ndim)
@@ -215,7 +217,7 @@ class Tensor(TensorBase, concrete=True):
     def stride(self, dim: int | None = None) -> Any:
         """Elements from one index to the next along each dim (or one dim), in memory."""
         steps = tuple(s // self.array.itemsize for s in self.array.strides)
-        return steps if dim is None else steps[shape_ops.wrap_dim("stride", dim, len(steps))]
+        return steps if dim is None else steps[wrap_dim("stride", dim, len(steps))]
 
     def is_contiguous(self) -> bool:
         """Whether memory is in row-major order. What convolutions and pools return isn't."""
@@ -272,7 +274,7 @@ class Tensor(TensorBase, concrete=True):
     def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
         """A tensor of ``data`` with this one's dtype and device."""
         kind = self.dtype if dtype is None else as_dtype(dtype, "new_tensor")
-        array = self.backend.asarray(np.array(_plain(data)).astype(kind.numpy))
+        array = self.backend.asarray(read("new_tensor", data, kind))
         return wrap(array, self.backend).requires_grad_(requires_grad)  # type: ignore[no-any-return]
 
     def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 0, dtype)
@@ -283,7 +285,7 @@ class Tensor(TensorBase, concrete=True):
 
     def _filled(self, size: Any, value: Any, dtype: Any) -> Tensor:
         kind = self.dtype if dtype is None else as_dtype(dtype, "new_full")
-        sizes = shape_ops.as_sizes("new_full", size)
+        sizes = as_sizes("new_full", size)
         return wrap(self.backend.xp.full(sizes, value, kind.numpy), self.backend)
 
     # -- autograd ------------------------------------------------------------------------------
@@ -395,7 +397,7 @@ class Tensor(TensorBase, concrete=True):
     def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __matmul__(self, other: Any) -> Tensor: return products.matmul(self, as_tensor_operand("matmul", other, self)) if isinstance(other, (TensorBase, np.ndarray)) else NotImplemented
-    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, np.ndarray) else NotImplemented
+    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, (TensorBase, np.ndarray)) else NotImplemented
     def __neg__(self) -> Tensor: return unary.neg(self)
     def __pos__(self) -> Tensor: return unary.positive(self)
     def __abs__(self) -> Tensor: return unary.abs(self)
@@ -616,10 +618,7 @@ class Tensor(TensorBase, concrete=True):
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor: return inplace.masked_fill_(self, mask, value)
 
 
-def _plain(data: Any) -> Any:
-    """Nested sequences with their tensors as numbers and arrays, for NumPy to read."""
-    if isinstance(data, TensorBase):
-        return data.backend.to_numpy(data.array)
-    if isinstance(data, (list, tuple)):
-        return [_plain(item) for item in data]
-    return data
+def _is_size(value: Any) -> bool:
+    return isinstance(value, Size) or (
+        isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    )

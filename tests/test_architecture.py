@@ -30,12 +30,12 @@ FLOORS = {
     "F2 tensors without operations": "grad_mode size view tensor_base",
     "F3 the tape": "tape",
     "F4 operations": """
-        ops ops.common ops.unary ops.shape ops.indexing ops.choose ops.elementwise ops.compare
+        ops ops.common ops.unary ops.shape ops.index_key ops.indexing ops.choose ops.elementwise ops.compare
         ops.join ops.transfer ops.gather ops.reduce ops.extremes ops.statistics ops.matmul
         ops.activation ops.sorting ops.conv ops.pooling ops.norm ops.loss ops.inplace
     """,
     "F5 the engine": "engine_checks engine",
-    "F6 tensors": "printing tensor creation",
+    "F6 tensors": "printing reading tensor creation sampling",
     "F7 rooms around them": """
         gradcheck autograd serialization cuda accelerator
         nn.parameter nn.tree nn.convert nn.state nn.hooks nn.module nn.containers nn.init

@@ -135,23 +135,26 @@ def flat(value):
 def test_interrupt_and_resume(place, number, code):
     root, _ = place
     name = f"stopped-{code}"
-    # A slow model of the same arithmetic gives the signal time to arrive.
-    (root / "slow.py").write_text(
-        TINY_MODEL.replace("class Tiny", "import time\n\n\nclass Tiny").replace(
-            "        return self.head", "        time.sleep(0.05)\n        return self.head"
-        )
-    )
+    # A model of the same arithmetic that tells when training has begun, and then takes its time.
+    waiting = f"""
+        if self.training and not pathlib.Path("{name}.resume").exists():
+            pathlib.Path("{name}.started").touch()
+            time.sleep(0.3)
+        return self.head"""
+    model = TINY_MODEL.replace("\n        return self.head", waiting)
+    (root / "slow.py").write_text(f"import pathlib\nimport time\n{model}")
     slow = [word.replace("tiny.py", "slow.py") for word in TRAIN]
     process = start(root, *slow, "--out", name, "--no-plots")
-    assert "parameters" in process.stdout.readline()
-    process.stdout.readline()
-    time.sleep(0.5)
+    while not (root / f"{name}.started").exists():
+        assert process.poll() is None
+        time.sleep(0.02)
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert f"lucidlite train --resume {name}" in err
     assert "Everything is saved in" in err
     assert out.count("train loss") < 3
+    (root / f"{name}.resume").touch()
     resumed = lucidlite(root, "train", "--resume", name, "--no-plots", "--device", "cpu")
     assert resumed.returncode == 0, resumed.stderr
     assert "going on in" in resumed.stdout

@@ -67,7 +67,7 @@ def test_in_float64_losses_follow_torch_to_nine_digits(net, name):
         name: w.astype("float64") if w.dtype.kind == "f" else w
         for name, w in initial_weights(build, torch).items()
     }
-    data = [(images.astype("float64"), labels) for images, labels in batches(20, 16, size)]
+    data = [(images.astype("float64"), labels) for images, labels in batches(20, 8, size)]
     runs = [
         train(lib, lambda lib: build(lib).double(), weights, data, make(*OPTIMIZERS[name]))[0]
         for lib in (torch, lucidlite)

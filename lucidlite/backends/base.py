@@ -57,7 +57,7 @@ class Backend(
         """
         if len(arrays) == 2:
             a, b = arrays
-            if a.ndim == b.ndim == 4 and a.strides != b.strides:
+            if (a.ndim == 4 or b.ndim == 4) and a.ndim and b.ndim and a.strides != b.strides:
                 arrays = self.align(a, b)
         if out is not None:
             return self.call(name, *arrays, out=out)
@@ -119,8 +119,11 @@ class Backend(
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix products over leading dims; float16 is multiplied in float32 and rounded once."""
         if a.dtype == np.float16:
-            wide = self.call("matmul", a.astype(np.float32), b.astype(np.float32))
-            return self.xp.asarray(wide).astype(np.float16)
+            wide = self.matmul(a.astype(np.float32), b.astype(np.float32))
+            return self.cast(wide, a.dtype)
+        if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous:
+            # One product of all rows instead of one for each matrix.
+            return self.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
         return self.xp.asarray(self.call("matmul", a, b))
 
     @in_float32
@@ -157,15 +160,15 @@ class Backend(
         return out
 
     def align(self, *arrays: Array) -> tuple[Array, ...]:
-        """Copy 4-dim arrays into conv layout where another operand of the same size has it."""
-        full = [a for a in arrays if a.ndim == 4]
-        if len(full) < 2 or not any(is_conv_layout(a) for a in full):
+        """Bring all operands into conv layout if one of the result's size has it.
+
+        Mixed orders are slow, and leave the result's order to the library.
+        """
+        full = max([a.size for a in arrays])
+        if not any([a.ndim == 4 and a.size == full and is_conv_layout(a) for a in arrays]):
             return arrays
-        largest = max(a.size for a in full)
-        return tuple(
-            a if a.ndim != 4 or a.size < largest or is_conv_layout(a) else self.to_conv_layout(a)
-            for a in arrays
-        )
+        images = [a if a.ndim == 4 else a.reshape((1,) * (4 - a.ndim) + a.shape) for a in arrays]
+        return tuple([a if is_conv_layout(a) else self.to_conv_layout(a) for a in images])
 
     def to_conv_layout(self, array: Array) -> Array:
         """The same (N, C, H, W) values with memory order (H, W, N, C)."""

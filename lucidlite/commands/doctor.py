@@ -56,7 +56,8 @@ def findings() -> Iterator[tuple[str, str, str]]:
         "CPU",
         f"{count} logical CPUs, {usable} usable by this process",
         f"matrix products use at most {', '.join(limits)}" if limits
-        else "matrix products use all that are usable; OPENBLAS_NUM_THREADS=1 would change that",
+        else "matrix products use all that are usable; where other programs keep them busy, "
+        "OPENBLAS_NUM_THREADS=1 can be many times faster",
     )  # fmt: skip
     yield _gpu()
     for module, (extra, gives, otherwise) in _EXTRAS.items():

@@ -23,8 +23,8 @@ from lucidlite.commands.common import (
     positive,
     shape,
 )
-from lucidlite.creation import manual_seed
 from lucidlite.optim.lr_scheduler import OneCycleLR
+from lucidlite.sampling import manual_seed
 from lucidlite.training.build import PEAKS, make_loader, make_optimizer
 from lucidlite.training.checkpoint import load_weights
 from lucidlite.training.metrics import EpochRow
@@ -49,7 +49,7 @@ EXAMPLES = """examples:
 The folder of a run gets last.npz (the checkpoint), best.npz (the weights with the best test
 accuracy: model.load_state_dict(lucidlite.load(...)) takes them), metrics.csv, run.json, and with
 matplotlib curves.png and predictions.png. A run that goes on ends with the same bits as one that
-was never interrupted.
+was never interrupted, on the same machine with the same number of threads.
 """
 
 

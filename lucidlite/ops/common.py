@@ -14,7 +14,6 @@ from lucidlite.dtypes import (
     dtype,
     float16,
     float32,
-    from_numpy_dtype,
     get_default_dtype,
     of_scalar,
     result_type_of,

@@ -15,7 +15,8 @@ from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode, no_grad
 from lucidlite.ops.choose import masked_fill
 from lucidlite.ops.common import as_tensor_operand, check_tensor, same_device, to_dtype, zero_vjp
-from lucidlite.ops.indexing import getitem, index_put, normalize
+from lucidlite.ops.index_key import normalize
+from lucidlite.ops.indexing import getitem, index_put
 from lucidlite.tape import SavedOutput, record, wrap
 from lucidlite.view import Steps, View, replay
 

@@ -72,7 +72,8 @@ def _product(op: str, x: Tensor, y: Tensor, name: str = "") -> Tensor:
         out = x.backend.matmul(x.array, y.array)
     except ValueError:
         raise _mismatch(op, x, y) from None
-    return record(out, matmul_vjp, (x, y), save=_each_for_the_other(x, y), name=name)
+    args = (x.array.ndim, y.array.ndim)
+    return record(out, matmul_vjp, (x, y), args, _each_for_the_other(x, y), name=name)
 
 
 def _each_for_the_other(x: Tensor, y: Tensor) -> Gradients:
@@ -81,23 +82,31 @@ def _each_for_the_other(x: Tensor, y: Tensor) -> Gradients:
     return x if need_y else None, y if need_x else None
 
 
-def matmul_vjp(node: Node, grad: Tensor) -> Gradients:
+def matmul_vjp(node: Node, grad: Tensor, x_dims: int, y_dims: int) -> Gradients:
     x, y = node.saved_tensors
     needs = node.needs_input_grad
     dx = dy = None
-    if needs[0] and y.array.ndim == 1:
+    if needs[0] and y_dims == 1:
         dx = unsqueeze(grad, -1) * y
-    elif needs[0] and grad.array.ndim == y.array.ndim - 1:  # x is a vector
+    elif needs[0] and x_dims == 1:
         dx = squeeze(_product("matmul", y, unsqueeze(grad, -1)), -1)
     elif needs[0]:
         dx = _product("matmul", grad, matrix_transpose(y))
-    if needs[1] and x.array.ndim == 1:
+    if needs[1] and x_dims == 1:
         dy = unsqueeze(x, 1) * unsqueeze(grad, -2)
-    elif needs[1] and grad.array.ndim == x.array.ndim - 1:  # y is a vector
+    elif needs[1] and y_dims == 1:
         dy = squeeze(_product("matmul", matrix_transpose(x), unsqueeze(grad, -1)), -1)
+    elif needs[1] and y_dims == 2:  # one product, not a batch of them to be summed
+        dy = _product("matmul", t(_rows(x)), _rows(grad))
     elif needs[1]:
         dy = _product("matmul", matrix_transpose(x), grad)
     return dx, dy
+
+
+def _rows(x: Tensor) -> Tensor:
+    """A batch of matrices as one, their rows under each other."""
+    *lead, columns = x.array.shape
+    return reshape(x, (product(lead), columns))
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -220,14 +229,10 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 def linear_vjp(node: Node, grad: Tensor) -> Gradients:
     x, w = node.saved_tensors
     needs = node.needs_input_grad
-    *lead, outputs = grad.array.shape
-    rows = reshape(grad, (product(lead), outputs))
-    dw = None
-    if needs[1]:
-        dw = _product("linear", t(rows), reshape(x, (product(lead), x.array.shape[-1])))
+    rows = _rows(grad)
     return (
         _product("linear", grad, w) if needs[0] else None,
-        dw,
+        _product("linear", t(rows), _rows(x)) if needs[1] else None,
         sum(rows, 0) if needs[2] else None,
     )
 
