@@ -39,6 +39,7 @@ from lucidlite.creation import (
     zeros,
     zeros_like,
 )
+from lucidlite.device import Device as device
 from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import (
     double,

@@ -59,8 +59,6 @@ def backward(
     start = _matched("backward", outputs, given)
     keep = create_graph if retain_graph is None else retain_graph
     wanted = None if inputs is None else _listed(inputs)
-    if wanted == []:
-        raise error(RuntimeError, "backward: inputs argument cannot be empty")
     run_backward(outputs, start, keep, create_graph, wanted)
 
 
@@ -101,8 +99,6 @@ def grad(
     if materialize_grads and allow_unused is False:
         raise error(ValueError, "grad: materialize_grads needs allow_unused to be True or None")
     outs, ins = _listed(outputs), _listed(inputs)
-    if not ins:
-        raise error(ValueError, "grad: requires non-empty inputs")
     given = [None] * len(outs) if grad_outputs is None else _listed(grad_outputs)
     start = _matched("grad", outs, given)
     for tensor in ins:

@@ -9,13 +9,7 @@ import numpy as np
 
 from lucidlite.backends import get_backend
 from lucidlite.callsite import error
-from lucidlite.dtypes import (
-    ALL,
-    as_dtype,
-    get_default_dtype,
-    int64,
-    of_scalar,
-)
+from lucidlite.dtypes import ALL, as_dtype, from_numpy_dtype, get_default_dtype, int64, of_scalar
 from lucidlite.ops.common import as_int, as_ints, as_sizes, check_tensor, listed, number_array
 from lucidlite.reading import read
 from lucidlite.tape import wrap
@@ -26,7 +20,7 @@ def finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
     """A host array as a new tensor."""
     backend = get_backend("cpu" if device is None else device)
     out = wrap(backend.asarray(array), backend)
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+    return out.requires_grad_() if requires_grad else out
 
 
 def numpy_dtype(dtype: Any, op: str) -> np.dtype[Any]:
@@ -77,10 +71,8 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
     TypeError for what isn't an array, and for dtypes that tensors don't have.
     """
     if not isinstance(ndarray, np.ndarray):
-        raise error(
-            TypeError, f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}"
-        )
-    kind = fromnumpy_dtype(ndarray.dtype).numpy
+        raise error(TypeError, f"from_numpy: expected np.ndarray, got {type(ndarray).__name__}")
+    kind = from_numpy_dtype(ndarray.dtype).numpy
     backend = get_backend("cpu")
     if ndarray.dtype != kind or any(s < 0 for s in ndarray.strides):
         raise error(
@@ -94,7 +86,12 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
 
 
 def full(
-    size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+    size: Any,
+    fill_value: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
 ) -> Tensor:
     """``size`` filled with one number, whose type decides the dtype. Semantics: torch.full."""
     value = fill_value
@@ -175,7 +172,7 @@ def _shaped(op: str, input: Tensor, dtype: Any, device: Any, requires_grad: bool
     order = "C" if 0 in input.array.strides or backend is not input.backend else "K"
     array = input.array if backend is input.backend else np.empty(input.array.shape)
     out = wrap(getattr(backend.xp, op)(array, dtype=kind.numpy, order=order), backend)
-    return out.requires_grad_() if requires_grad else out  # type: ignore[no-any-return]
+    return out.requires_grad_() if requires_grad else out
 
 
 def zeros_like(
@@ -227,27 +224,28 @@ def arange(
     """
     if end is None:
         start, end = 0, start
-    numbers = [0 if v is None else _number("arange", v) for v in (start, end, step)]
+    elif start is None:
+        start = 0
+    numbers = [_number("arange", v) for v in (start, end, step)]
     whole = all(isinstance(v, int) for v in numbers)
     kind = int64 if whole else get_default_dtype()
     kind = kind if dtype is None else as_dtype(dtype, "arange")
     if kind.category == 0:
         raise error(NotImplementedError, "arange: not implemented for dtype=torch.bool")
-    if kind.category == 1:
-        first, last, by = (int(v) for v in numbers)
-    else:
-        first, last, by = numbers
+    first, last, by = numbers if kind is not int64 else (int(v) for v in numbers)
     if by == 0:
-        raise error(ValueError, f"arange: step must be nonzero, got step={step}")
+        raise error(RuntimeError, f"arange: step must be nonzero, got step={step}")
     if not (math.isfinite(first) and math.isfinite(last)):
         raise error(RuntimeError, f"arange: unsupported range: {first} -> {last}")
     if (last - first) * by < 0:
         raise error(
-            ValueError,
+            RuntimeError,
             "arange: upper bound and lower bound inconsistent with step sign, "
             f"got start={first}, end={last}, step={by}",
         )
-    count = -((first - last) // by) if kind.category == 1 else math.ceil((last - first) / by)
+    count = -((first - last) // by) if kind is int64 else math.ceil((last - first) / by)
+    if kind.category == 1:
+        first, by = int(first), int(by)
     if count >= 2**48:
         raise error(RuntimeError, f"arange: invalid size, possible overflow? got {count} elements")
     with np.errstate(all="ignore"):
@@ -275,7 +273,9 @@ def linspace(
     """``steps`` evenly spaced numbers from ``start`` to ``end``. Semantics: torch.linspace."""
     steps = as_int("linspace", "steps", steps)
     if steps < 0:
-        raise error(RuntimeError, f"linspace: number of steps must be non-negative, got steps={steps}")
+        raise error(
+            RuntimeError, f"linspace: number of steps must be non-negative, got steps={steps}"
+        )
     first, last = float(_number("linspace", start)), float(_number("linspace", end))
     with np.errstate(all="ignore"):
         # Counted from both ends, so that both are exact and the middle is symmetric.

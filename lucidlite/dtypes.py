@@ -82,7 +82,9 @@ def as_dtype(value: Any, op: str) -> dtype:
     """``value`` as a dtype: ours, or Python's float, int and bool as PyTorch reads them."""
     if isinstance(value, dtype):
         return value
-    found = {float: _default, int: int64, bool: bool_}.get(value) if isinstance(value, type) else None
+    found = (
+        {float: float64, int: int64, bool: bool_}.get(value) if isinstance(value, type) else None
+    )
     if found is None:
         raise error(TypeError, f"{op}: dtype must be a lucidlite.dtype, got dtype={value!r}")
     return found
@@ -97,7 +99,9 @@ def set_default_dtype(d: dtype) -> None:
     """Make ``d``, a floating-point dtype, the default for new float tensors."""
     global _default
     if not isinstance(d, dtype) or not d.is_floating_point:
-        raise error(TypeError, f"set_default_dtype: only floating-point types are supported, got {d!r}")
+        raise error(
+            TypeError, f"set_default_dtype: only floating-point types are supported, got {d!r}"
+        )
     _default = d
 
 
@@ -112,8 +116,10 @@ def promote_types(a: dtype, b: dtype) -> dtype:
     """The dtype both convert to among equals (two dimensioned tensors).
 
     >>> from lucidlite import dtypes
-    >>> dtypes.promote_types(dtypes.int64, dtypes.float16), dtypes.promote_types(dtypes.uint8, dtypes.int8)
-    (torch.float16, torch.int16)
+    >>> dtypes.promote_types(dtypes.int64, dtypes.float16)
+    torch.float16
+    >>> dtypes.promote_types(dtypes.uint8, dtypes.int8)
+    torch.int16
     """
     if a is b:
         return a
@@ -123,7 +129,7 @@ def promote_types(a: dtype, b: dtype) -> dtype:
 
 
 def result_type_of(operands: Iterable[tuple[dtype, int]]) -> dtype:
-    """PyTorch's promotion over (dtype, rank): 2 dimensioned tensor, 1 0-dim tensor, 0 Python number.
+    """PyTorch's promotion over (dtype, rank): 2 a dimensioned tensor, 1 a 0-dim one, 0 a number.
 
     A lower rank counts only where its category (bool < int < float) is the higher one; a number
     or 0-dim tensor that lifts the category brings the default float type (or int64) of its rank.
@@ -145,7 +151,9 @@ class finfo:
     def __init__(self, type: dtype | None = None) -> None:
         kind = type or _default
         if not kind.is_floating_point:
-            raise error(TypeError, f"finfo: dtype must be floating point, use iinfo, got dtype={kind}")
+            raise error(
+                TypeError, f"finfo: dtype must be floating point, use iinfo, got dtype={kind}"
+            )
         info = np.finfo(kind.numpy)
         self.dtype = kind.name
         self.bits = info.bits

@@ -10,7 +10,14 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.engine_checks import anomaly, check_count, check_finite, check_shape, hooked
+from lucidlite.engine_checks import (
+    anomaly,
+    check_count,
+    check_finite,
+    check_inputs,
+    check_shape,
+    hooked,
+)
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
@@ -210,6 +217,7 @@ def gradients(
     create_graph: bool,
 ) -> list[Tensor | None]:
     """The gradients of ``tensors`` with respect to ``inputs``; nothing is accumulated."""
+    check_inputs(inputs)
     walk = Walk(retain_graph, create_graph)
     targets = [gradient_edge(tensor) for tensor in inputs]
     roots = [gradient_edge(tensor) for tensor in tensors]

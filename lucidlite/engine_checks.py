@@ -34,6 +34,12 @@ def check_finite(node: Node, results: Sequence[Any]) -> None:
                 )
 
 
+def check_inputs(inputs: Sequence[TensorBase]) -> None:
+    """Refuse no inputs at all: everything is asked for by leaving them out."""
+    if not inputs:
+        raise error(RuntimeError, "backward: the inputs argument cannot be empty, got inputs=[]")
+
+
 def check_count(node: Node, results: Sequence[Any]) -> None:
     """Refuse a vjp that doesn't return one gradient (or None) an input."""
     if len(results) != len(node.edges):

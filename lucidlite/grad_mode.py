@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import threading
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -36,12 +37,38 @@ class _Switch:
         grad_mode.enabled, grad_mode.inference = self._before.pop()
 
     def __call__(self, function: F) -> F:
+        if inspect.isgeneratorfunction(function):
+            return self._generator(function)  # type: ignore[return-value]
+
         @functools.wraps(function)
         def inside(*args: Any, **kwargs: Any) -> Any:
             with _Switch(self._enabled, self._inference):
                 return function(*args, **kwargs)
 
         return inside  # type: ignore[return-value]
+
+    def _generator(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """A generator function whose body, and nothing between its values, runs in the mode."""
+
+        @functools.wraps(function)
+        def inside(*args: Any, **kwargs: Any) -> Any:
+            generator = function(*args, **kwargs)
+            resume = functools.partial(next, generator)
+            while True:
+                try:
+                    with _Switch(self._enabled, self._inference):
+                        value = resume()
+                except StopIteration as end:
+                    return end.value
+                try:
+                    resume = functools.partial(generator.send, (yield value))
+                except GeneratorExit:
+                    generator.close()
+                    raise
+                except BaseException as problem:
+                    resume = functools.partial(generator.throw, problem)
+
+        return inside
 
 
 def is_grad_enabled() -> bool:

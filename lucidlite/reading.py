@@ -59,8 +59,11 @@ def _plain(op: str, data: Any, kinds: set[Any], wanted: dtype | None, depth: int
     elif isinstance(data, (np.ndarray, np.generic)):
         kinds.add(from_numpy_dtype(data.dtype))
     elif isinstance(data, (str, bytes)):
-        raise error(ValueError, f"{op}: too many dimensions '{type(data).__name__}', got {data!r}")
+        raise error(TypeError, f"{op}: invalid data type '{type(data).__name__}', got {data!r}")
     elif isinstance(data, Sequence):
+        if data and isinstance(data[0], (str, bytes)):
+            found = type(data[0]).__name__
+            raise error(ValueError, f"{op}: too many dimensions '{found}', got {data[0]!r}")
         if depth > 64:
             raise error(ValueError, f"{op}: too many dimensions, or a sequence that holds itself")
         types = set(map(type, data))
@@ -96,13 +99,16 @@ def _built(op: str, plain: Any, kind: dtype) -> Host:
                 return np.array(plain, target)
             array = np.array(plain)
     except OverflowError:
-        raise error(ValueError, f"{op}: overflow when unpacking an int, got a number too big") from None
+        raise error(
+            ValueError, f"{op}: overflow when unpacking an int, got a number too big"
+        ) from None
     except (ValueError, TypeError) as problem:
         raise error(ValueError, f"{op}: expected sequences of equal length ({problem})") from None
     if array.dtype == target:
         return array
     if array.dtype.kind in "Ou":  # ints beyond int64
         raise error(ValueError, f"{op}: overflow when unpacking an int, got a number too big")
+    array = array.astype(np.float64) if array.dtype.kind == "f" else array
     info = np.iinfo(target)
     low = info.min if target.kind == "i" or array.dtype.kind == "f" else -info.max
     if not bool(((array >= low) & (array <= info.max)).all()):  # NaN too

@@ -10,7 +10,15 @@ from lucidlite.callsite import error
 from lucidlite.creation import checked_sizes, finish, like, sizes_of
 from lucidlite.dtypes import as_dtype, bool_, dtype, float64, get_default_dtype, int64
 from lucidlite.generator import Generator, current_generator, default_generator
-from lucidlite.ops.common import as_int, as_ints, check_dtype, check_tensor, zero_vjp
+from lucidlite.ops.common import (
+    as_int,
+    as_ints,
+    broadcast_shape,
+    check_dtype,
+    check_tensor,
+    no_derivative_vjp,
+    zero_vjp,
+)
 from lucidlite.tape import record
 from lucidlite.tensor import Tensor
 
@@ -155,7 +163,7 @@ def normal(
         return (draws * std + mean).requires_grad_(requires_grad)  # type: ignore[no-any-return]
     if dtype is not None or device is not None or requires_grad:
         raise error(TypeError, "normal: dtype, device and requires_grad go with a size")
-    shape = np.broadcast_shapes(*[tuple(v.shape) for v in given])
+    shape = broadcast_shape("normal", *[v.array.shape for v in given])
     draws = randn(shape, generator=generator, dtype=given[0].dtype, device=given[0].device)
     fixed = [v.detach() if isinstance(v, Tensor) else v for v in (mean, std)]
     return draws * fixed[1] + fixed[0]
@@ -171,9 +179,13 @@ def bernoulli(
     if p is None:
         check_dtype("bernoulli", input, "f")
     if not bool(((chance >= 0) & (chance <= 1)).all()):
-        raise error(RuntimeError, f"bernoulli: expected 0 <= p <= 1, got p={input if p is None else p}")
+        raise error(
+            RuntimeError, f"bernoulli: expected 0 <= p <= 1, got p={input if p is None else p}"
+        )
     draws = (generator or current_generator()).uniform(tuple(array.shape), float64.numpy)
     out = (backend.asarray(draws) < chance).astype(array.dtype)
+    if p is not None:
+        return record(out, no_derivative_vjp, (input,), ("bernoulli",), name="not_implemented")
     return record(out, zero_vjp, (input,), name="bernoulli")
 
 

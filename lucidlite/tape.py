@@ -90,10 +90,11 @@ class Node:
         return tuple((None, 0) if edge is None else edge for edge in self.edges)
 
     @property
-    def saved_tensors(self) -> tuple[Any, ...]:
+    def saved_tensors(self) -> tuple[Tensor, ...]:
         """What the op saved, after a check that nobody wrote to it since."""
         self._check_held()
-        return tuple([None if entry is None else self._unpack(*entry) for entry in self.saved])
+        found = [None if entry is None else self._unpack(*entry) for entry in self.saved]
+        return tuple(found)  # type: ignore[arg-type]
 
     def kernel_state(self) -> Any:
         """What the forward kernel left for the backward one."""

@@ -7,18 +7,22 @@ from __future__ import annotations
 
 import warnings
 import weakref
+
+# Methods of the same names hide the builtins from the class's annotations.
+from builtins import bool as _bool
+from builtins import float as _float
+from builtins import int as _int
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
-from lucidlite.backends import cpu
+from lucidlite.backends import cpu, get_backend
 from lucidlite.callsite import error
 from lucidlite.dtypes import (
     as_dtype,
     bool_,
-    dtype,
     float16,
     float32,
     float64,
@@ -49,10 +53,22 @@ from lucidlite.ops import (
 )
 from lucidlite.ops import matmul as products
 from lucidlite.ops import shape as shape_ops
-from lucidlite.ops.common import OPERANDS, as_sizes, as_tensor_operand, listed, wrap_dim
+from lucidlite.ops.common import (
+    OPERANDS,
+    as_ints,
+    as_sizes,
+    as_tensor_operand,
+    listed,
+    number_array,
+    wrap_dim,
+)
 from lucidlite.printing import tensor_format, tensor_repr
+from lucidlite.reading import read
+from lucidlite.size import Size
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
+
+_ARRAYS = (TensorBase, np.ndarray)
 
 
 class Tensor(TensorBase, concrete=True):
@@ -85,7 +101,7 @@ class Tensor(TensorBase, concrete=True):
 
     # -- values --------------------------------------------------------------------------------
 
-    def numpy(self, *, force: bool = False) -> np.ndarray[Any, Any]:
+    def numpy(self, *, force: _bool = False) -> np.ndarray[Any, Any]:
         """The values as a NumPy array that shares memory; ``force`` detaches and copies if needed.
 
         RuntimeError for a tensor that requires grad, TypeError for one on a GPU, without ``force``.
@@ -107,9 +123,8 @@ class Tensor(TensorBase, concrete=True):
             self.version_cell(share=True)
         return self.backend.to_numpy(self.array)
 
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        array = self.numpy()
-        return array.copy() if copy and dtype is None else array.astype(dtype or array.dtype, copy=bool(copy))
+    def __array__(self, dtype: Any = None, copy: _bool | None = None) -> np.ndarray[Any, Any]:
+        return np.asarray(self.numpy(), dtype, copy=copy)
 
     def item(self) -> Any:
         """The one element as a Python number; RuntimeError where there are more or none."""
@@ -125,19 +140,23 @@ class Tensor(TensorBase, concrete=True):
         """The values as nested lists of Python numbers."""
         return self.backend.to_numpy(self.array).tolist()
 
-    def __float__(self) -> float:
-        return float(self.item())
+    def _number(self) -> Any:
+        if self.array.size != 1:
+            raise error(
+                ValueError,
+                "float: only one element tensors can be converted to Python scalars, "
+                f"got shape={tuple(self.shape)}",
+            )
+        return self.item()
 
-    def __int__(self) -> int:
-        return int(self.item())
+    def __float__(self) -> _float: return float(self._number())
+    def __int__(self) -> _int: return int(self._number())
+    def __complex__(self) -> complex: return complex(self._number())
 
-    def __complex__(self) -> complex:
-        return complex(self.item())
-
-    def __bool__(self) -> bool:
+    def __bool__(self) -> _bool:
         return compare.is_nonzero(self)
 
-    def __index__(self) -> int:
+    def __index__(self) -> _int:
         if self.array.dtype.kind not in "biu" or self.array.size != 1:
             raise error(
                 TypeError,
@@ -146,7 +165,7 @@ class Tensor(TensorBase, concrete=True):
             )
         return int(self.item())
 
-    def __len__(self) -> int:
+    def __len__(self) -> _int:
         if not self.array.ndim:
             raise error(TypeError, "len: len() of a 0-d tensor")
         return int(self.array.shape[0])
@@ -156,7 +175,10 @@ class Tensor(TensorBase, concrete=True):
             raise error(TypeError, "iter: iteration over a 0-d tensor")
         return iter(join.unbind(self))
 
-    def __contains__(self, element: Any) -> bool:
+    def __reversed__(self) -> Tensor:
+        return join.flip(self, (0,)) if self.array.ndim else self
+
+    def __contains__(self, element: Any) -> _bool:
         if not isinstance(element, (int, float, Tensor)):
             raise error(
                 RuntimeError,
@@ -170,7 +192,7 @@ class Tensor(TensorBase, concrete=True):
     def __format__(self, spec: str) -> str:
         return tensor_format(self, spec)
 
-    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+    def __deepcopy__(self, memo: dict[_int, Any]) -> Any:
         if self.grad_fn is not None:
             raise error(
                 RuntimeError,
@@ -187,9 +209,10 @@ class Tensor(TensorBase, concrete=True):
         return twin
 
     def __copy__(self) -> Any:
+        # A leaf that sees the same memory, as PyTorch's.
         twin = type(self).__new__(type(self))
-        twin.__dict__.update(self.__dict__)
-        twin._cell = self.version_cell(share=True)
+        twin.array, twin.backend = self.array, self.backend
+        twin._cell, twin._requires_grad = self.version_cell(share=True), self.requires_grad
         return twin
 
     def __reduce_ex__(self, protocol: Any) -> Any:
@@ -199,45 +222,45 @@ class Tensor(TensorBase, concrete=True):
 
     # -- facts ---------------------------------------------------------------------------------
 
-    def size(self, dim: int | None = None) -> Any:
+    def size(self, dim: _int | None = None) -> Any:
         """The shape, or the size of one dim."""
         if dim is None:
             return self.shape
         return self.shape[wrap_dim("size", dim, self.array.ndim)]
 
-    def dim(self) -> int: return int(self.array.ndim)
-    def ndimension(self) -> int: return int(self.array.ndim)
-    def nelement(self) -> int: return int(self.array.size)
-    def element_size(self) -> int: return int(self.array.itemsize)
-    def is_floating_point(self) -> bool: return bool(self.array.dtype.kind == "f")
-    def is_complex(self) -> bool: return False
-    def is_inference(self) -> bool: return self._inference
-    def get_device(self) -> int: return -1 if self.device.type == "cpu" else self.device.index or 0
+    def dim(self) -> _int: return int(self.array.ndim)
+    def ndimension(self) -> _int: return int(self.array.ndim)
+    def nelement(self) -> _int: return int(self.array.size)
+    def element_size(self) -> _int: return int(self.array.itemsize)
+    def is_floating_point(self) -> _bool: return bool(self.array.dtype.kind == "f")
+    def is_complex(self) -> _bool: return False
+    def is_inference(self) -> _bool: return self._inference
+    def get_device(self) -> _int: return -1 if self.device.type == "cpu" else self.device.index or 0
 
-    def stride(self, dim: int | None = None) -> Any:
+    def stride(self, dim: _int | None = None) -> Any:
         """Elements from one index to the next along each dim (or one dim), in memory."""
         steps = tuple(s // self.array.itemsize for s in self.array.strides)
         return steps if dim is None else steps[wrap_dim("stride", dim, len(steps))]
 
-    def is_contiguous(self) -> bool:
+    def is_contiguous(self) -> _bool:
         """Whether memory is in row-major order. What convolutions and pools return isn't."""
         return bool(self.array.flags.c_contiguous)
 
-    def data_ptr(self) -> int:
+    def data_ptr(self) -> _int:
         """The address of the first element."""
         pointer = self.array.ctypes.data if self.backend is cpu else self.array.data.ptr
         return int(pointer)
 
     @property
-    def nbytes(self) -> int:
+    def nbytes(self) -> _int:
         return int(self.array.nbytes)
 
     @property
-    def itemsize(self) -> int:
+    def itemsize(self) -> _int:
         return int(self.array.itemsize)
 
     @property
-    def is_cuda(self) -> bool:
+    def is_cuda(self) -> _bool:
         return self.device.type == "cuda"
 
     @property
@@ -258,8 +281,9 @@ class Tensor(TensorBase, concrete=True):
     def cuda(self, device: Any = None) -> Tensor:
         return transfer.to_device(self, "cuda" if device is None else device)
     def type_as(self, other: Tensor) -> Tensor: return transfer.to(self, other.dtype)
-    def type(self, dtype: dtype | None = None) -> Any:
-        return repr(self.dtype) if dtype is None else transfer.to(self, dtype)
+    def type(self, dtype: Any = None) -> Any:
+        """The name of the dtype's old tensor class, 'torch.FloatTensor'; or ``to(dtype)``."""
+        return transfer.type_name(self) if dtype is None else transfer.to_type(self, dtype)
     def float(self) -> Tensor: return transfer.to(self, float32)
     def double(self) -> Tensor: return transfer.to(self, float64)
     def half(self) -> Tensor: return transfer.to(self, float16)
@@ -271,22 +295,31 @@ class Tensor(TensorBase, concrete=True):
     def bool(self) -> Tensor: return transfer.to(self, bool_)
     def pin_memory(self) -> Tensor: return self  # host memory is all the same without a GPU
 
-    def new_tensor(self, data: Any, *, dtype: Any = None, requires_grad: Any = False) -> Tensor:
+    def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None,
+                   requires_grad: _bool = False) -> Tensor:
         """A tensor of ``data`` with this one's dtype and device."""
         kind = self.dtype if dtype is None else as_dtype(dtype, "new_tensor")
-        array = self.backend.asarray(read("new_tensor", data, kind))
-        return wrap(array, self.backend).requires_grad_(requires_grad)  # type: ignore[no-any-return]
-
-    def new_zeros(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 0, dtype)
-    def new_ones(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 1, dtype)
-    def new_full(self, size: Any, value: Any, *, dtype: Any = None) -> Tensor:
-        return self._filled((size,), value, dtype)
-    def new_empty(self, *size: Any, dtype: Any = None) -> Tensor: return self._filled(size, 0, dtype)
-
-    def _filled(self, size: Any, value: Any, dtype: Any) -> Tensor:
+        return self._new(read("new_tensor", data, kind), device, requires_grad)
+    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
+        return self.new_full(listed("new_zeros", "size", size, named), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
+        return self.new_full(listed("new_ones", "size", size, named), 1, dtype=dtype, device=device, requires_grad=requires_grad)
+    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
+        return self.new_full(listed("new_empty", "size", size, named), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+    def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
+                 requires_grad: _bool = False) -> Tensor:
+        """One number in a shape, with this tensor's dtype and device."""
+        sizes = as_ints("new_full", "size", size)
+        if min(sizes, default=0) < 0:
+            raise error(RuntimeError, f"new_full: negative dimension, got size={sizes}")
         kind = self.dtype if dtype is None else as_dtype(dtype, "new_full")
-        sizes = as_sizes("new_full", size)
-        return wrap(self.backend.xp.full(sizes, value, kind.numpy), self.backend)
+        number = number_array("new_full", fill_value, wrap(np.empty((), kind.numpy), cpu))
+        return self._new(np.full(sizes, number), device, requires_grad)
+
+    def _new(self, host: np.ndarray[Any, Any], device: Any, requires_grad: _bool) -> Tensor:
+        backend = self.backend if device is None else get_backend(device)
+        out: Tensor = wrap(backend.asarray(host), backend)
+        return out.requires_grad_() if requires_grad else out
 
     # -- autograd ------------------------------------------------------------------------------
 
@@ -396,8 +429,8 @@ class Tensor(TensorBase, concrete=True):
     def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
     def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
-    def __matmul__(self, other: Any) -> Tensor: return products.matmul(self, as_tensor_operand("matmul", other, self)) if isinstance(other, (TensorBase, np.ndarray)) else NotImplemented
-    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, (TensorBase, np.ndarray)) else NotImplemented
+    def __matmul__(self, other: Any) -> Tensor: return products.matmul(self, as_tensor_operand("matmul", other, self)) if isinstance(other, _ARRAYS) else NotImplemented
+    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, _ARRAYS) else NotImplemented
     def __neg__(self) -> Tensor: return unary.neg(self)
     def __pos__(self) -> Tensor: return unary.positive(self)
     def __abs__(self) -> Tensor: return unary.abs(self)
@@ -420,7 +453,6 @@ class Tensor(TensorBase, concrete=True):
     def absolute(self) -> Tensor: return unary.abs(self)
     def neg(self) -> Tensor: return unary.neg(self)
     def negative(self) -> Tensor: return unary.neg(self)
-    def negative(self) -> Tensor: return unary.neg(self)
     def sign(self) -> Tensor: return unary.sign(self)
     def sqrt(self) -> Tensor: return unary.sqrt(self)
     def rsqrt(self) -> Tensor: return unary.rsqrt(self)
@@ -442,8 +474,8 @@ class Tensor(TensorBase, concrete=True):
     def sigmoid(self) -> Tensor: return activation.sigmoid(self)
     def tanh(self) -> Tensor: return activation.tanh(self)
     def erf(self) -> Tensor: return activation.erf(self)
-    def softmax(self, dim: int, dtype: Any = None) -> Tensor: return activation.softmax(self, dim, dtype)
-    def log_softmax(self, dim: int, dtype: Any = None) -> Tensor: return activation.log_softmax(self, dim, dtype)
+    def softmax(self, dim: _int, dtype: Any = None) -> Tensor: return activation.softmax(self, dim, dtype)
+    def log_softmax(self, dim: _int, dtype: Any = None) -> Tensor: return activation.log_softmax(self, dim, dtype)
 
     # -- comparison and logic ------------------------------------------------------------------------
 
@@ -478,39 +510,39 @@ class Tensor(TensorBase, concrete=True):
     def isnan(self) -> Tensor: return compare.isnan(self)
     def isinf(self) -> Tensor: return compare.isinf(self)
     def isfinite(self) -> Tensor: return compare.isfinite(self)
-    def equal(self, other: Tensor) -> bool: return compare.equal(self, other)
-    def isclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
-                equal_nan: bool = False) -> Tensor:
+    def equal(self, other: Tensor) -> _bool: return compare.equal(self, other)
+    def isclose(self, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8,
+                equal_nan: _bool = False) -> Tensor:
         return compare.isclose(self, other, rtol, atol, equal_nan)
-    def allclose(self, other: Tensor, rtol: float = 1e-5, atol: float = 1e-8,
-                 equal_nan: bool = False) -> bool:
+    def allclose(self, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8,
+                 equal_nan: _bool = False) -> _bool:
         return compare.allclose(self, other, rtol, atol, equal_nan)
 
     # -- reductions ----------------------------------------------------------------------------------
 
-    def sum(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.sum(self, dim, keepdim, dtype=dtype)
-    def mean(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.mean(self, dim, keepdim, dtype=dtype)
-    def prod(self, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor: return reduce.prod(self, dim, keepdim, dtype=dtype)
-    def var(self, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-            correction: float | None = None) -> Tensor:
+    def sum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.sum(self, dim, keepdim, dtype=dtype)
+    def mean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.mean(self, dim, keepdim, dtype=dtype)
+    def prod(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.prod(self, dim, keepdim, dtype=dtype)
+    def var(self, dim: Any = None, unbiased: Any = None, keepdim: _bool = False, *,
+            correction: _float | None = None) -> Tensor:
         return statistics.var(self, dim, unbiased, keepdim, correction=correction)
-    def std(self, dim: Any = None, unbiased: Any = None, keepdim: bool = False, *,
-            correction: float | None = None) -> Tensor:
+    def std(self, dim: Any = None, unbiased: Any = None, keepdim: _bool = False, *,
+            correction: _float | None = None) -> Tensor:
         return statistics.std(self, dim, unbiased, keepdim, correction=correction)
-    def cumsum(self, dim: int, *, dtype: Any = None) -> Tensor: return reduce.cumsum(self, dim, dtype=dtype)
-    def max(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any: return extremes.max(self, dim, keepdim, other=other)
-    def min(self, dim: Any = None, keepdim: bool = False, *, other: Any = None) -> Any: return extremes.min(self, dim, keepdim, other=other)
-    def amax(self, dim: Any = (), keepdim: bool = False) -> Tensor: return extremes.amax(self, dim, keepdim)
-    def amin(self, dim: Any = (), keepdim: bool = False) -> Tensor: return extremes.amin(self, dim, keepdim)
-    def argmax(self, dim: Any = None, keepdim: bool = False) -> Tensor: return extremes.argmax(self, dim, keepdim)
-    def argmin(self, dim: Any = None, keepdim: bool = False) -> Tensor: return extremes.argmin(self, dim, keepdim)
-    def any(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.any(self, dim, keepdim)
-    def all(self, dim: Any = None, keepdim: bool = False) -> Tensor: return reduce.all(self, dim, keepdim)
-    def logsumexp(self, dim: Any, keepdim: bool = False) -> Tensor: return statistics.logsumexp(self, dim, keepdim)
-    def norm(self, p: Any = "fro", dim: Any = None, keepdim: bool = False, dtype: Any = None) -> Tensor: return statistics.norm(self, p, dim, keepdim, dtype=dtype)
-    def sort(self, dim: int = -1, descending: bool = False, *, stable: Any = None) -> Any: return sorting.sort(self, dim, descending, stable=stable)
-    def argsort(self, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor: return sorting.argsort(self, dim, descending, stable)
-    def topk(self, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Any: return sorting.topk(self, k, dim, largest, sorted)
+    def cumsum(self, dim: _int, *, dtype: Any = None) -> Tensor: return reduce.cumsum(self, dim, dtype=dtype)
+    def max(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any: return extremes.max(self, dim, keepdim, other=other)
+    def min(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any: return extremes.min(self, dim, keepdim, other=other)
+    def amax(self, dim: Any = (), keepdim: _bool = False) -> Tensor: return extremes.amax(self, dim, keepdim)
+    def amin(self, dim: Any = (), keepdim: _bool = False) -> Tensor: return extremes.amin(self, dim, keepdim)
+    def argmax(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return extremes.argmax(self, dim, keepdim)
+    def argmin(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return extremes.argmin(self, dim, keepdim)
+    def any(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return reduce.any(self, dim, keepdim)
+    def all(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return reduce.all(self, dim, keepdim)
+    def logsumexp(self, dim: Any, keepdim: _bool = False) -> Tensor: return statistics.logsumexp(self, dim, keepdim)
+    def norm(self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None) -> Tensor: return statistics.norm(self, p, dim, keepdim, dtype=dtype)
+    def sort(self, dim: _int = -1, descending: _bool = False, *, stable: Any = None) -> Any: return sorting.sort(self, dim, descending, stable=stable)
+    def argsort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor: return sorting.argsort(self, dim, descending, stable)
+    def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Any: return sorting.topk(self, k, dim, largest, sorted)
 
     # -- products ------------------------------------------------------------------------------------
 
@@ -520,7 +552,7 @@ class Tensor(TensorBase, concrete=True):
     def mv(self, other: Tensor) -> Tensor: return products.mv(self, other)
     def dot(self, other: Tensor) -> Tensor: return products.dot(self, other)
     def outer(self, other: Tensor) -> Tensor: return products.outer(self, other)
-    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1) -> Tensor:
+    def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
         return products.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
 
     # -- shape ---------------------------------------------------------------------------------------
@@ -528,16 +560,16 @@ class Tensor(TensorBase, concrete=True):
     def view(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.view(self, listed("view", "size", shape, named))
     def reshape(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.reshape(self, listed("reshape", "shape", shape, named))
     def permute(self, *dims: Any, **named: Any) -> Tensor: return shape_ops.permute(self, listed("permute", "dims", dims, named))
-    def flatten(self, start_dim: int = 0, end_dim: int = -1) -> Tensor: return shape_ops.flatten(self, start_dim, end_dim)
-    def unflatten(self, dim: int, sizes: Any) -> Tensor: return shape_ops.unflatten(self, dim, sizes)
+    def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor: return shape_ops.flatten(self, start_dim, end_dim)
+    def unflatten(self, dim: _int, sizes: Any) -> Tensor: return shape_ops.unflatten(self, dim, sizes)
     def view_as(self, other: Tensor) -> Tensor: return shape_ops.view(self, other.shape)
     def reshape_as(self, other: Tensor) -> Tensor: return shape_ops.reshape(self, other.shape)
-    def transpose(self, dim0: int, dim1: int) -> Tensor: return shape_ops.transpose(self, dim0, dim1)
-    def swapaxes(self, axis0: int, axis1: int) -> Tensor: return shape_ops.transpose(self, axis0, axis1)
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor: return shape_ops.transpose(self, dim0, dim1)
+    def swapaxes(self, axis0: _int, axis1: _int) -> Tensor: return shape_ops.transpose(self, axis0, axis1)
     def movedim(self, source: Any, destination: Any) -> Tensor: return shape_ops.movedim(self, source, destination)
     def t(self) -> Tensor: return shape_ops.t(self)
     def squeeze(self, dim: Any = None) -> Tensor: return shape_ops.squeeze(self, dim)
-    def unsqueeze(self, dim: int) -> Tensor: return shape_ops.unsqueeze(self, dim)
+    def unsqueeze(self, dim: _int) -> Tensor: return shape_ops.unsqueeze(self, dim)
     def expand(self, *sizes: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("expand", "size", sizes, named))
     def expand_as(self, other: Tensor) -> Tensor: return shape_ops.expand(self, other.shape)
     def broadcast_to(self, *size: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("broadcast_to", "size", size, named))
@@ -547,9 +579,9 @@ class Tensor(TensorBase, concrete=True):
     def tile(self, *dims: Any, **named: Any) -> Tensor: return join.tile(self, listed("tile", "dims", dims, named))
     def flip(self, *dims: Any, **named: Any) -> Tensor: return join.flip(self, listed("flip", "dims", dims, named))
     def roll(self, shifts: Any, dims: Any = None) -> Tensor: return join.roll(self, shifts, dims)
-    def split(self, split_size: Any, dim: int = 0) -> tuple[Tensor, ...]: return join.split(self, split_size, dim)
-    def chunk(self, chunks: int, dim: int = 0) -> tuple[Tensor, ...]: return join.chunk(self, chunks, dim)
-    def unbind(self, dim: int = 0) -> tuple[Tensor, ...]: return join.unbind(self, dim)
+    def split(self, split_size: Any, dim: _int = 0) -> tuple[Tensor, ...]: return join.split(self, split_size, dim)
+    def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]: return join.chunk(self, chunks, dim)
+    def unbind(self, dim: _int = 0) -> tuple[Tensor, ...]: return join.unbind(self, dim)
 
     @property
     def T(self) -> Tensor:
@@ -565,39 +597,38 @@ class Tensor(TensorBase, concrete=True):
 
     def __getitem__(self, key: Any) -> Tensor: return indexing.getitem(self, key)
     def __setitem__(self, key: Any, value: Any) -> None: return inplace.setitem(self, key, value)
-    def select(self, dim: int, index: int) -> Tensor: return indexing.select(self, dim, index)
-    def narrow(self, dim: int, start: int, length: int) -> Tensor: return indexing.narrow(self, dim, start, length)
-    def index_select(self, dim: int, index: Tensor) -> Tensor: return indexing.index_select(self, dim, index)
-    def gather(self, dim: int, index: Tensor) -> Tensor: return gather.gather(self, dim, index)
-    def scatter_add(self, dim: int, index: Tensor, src: Tensor) -> Tensor: return gather.scatter_add(self, dim, index, src)
-    def take_along_dim(self, indices: Tensor, dim: int | None = None) -> Tensor: return gather.take_along_dim(self, indices, dim)
+    def select(self, dim: _int, index: _int) -> Tensor: return indexing.select(self, dim, index)
+    def narrow(self, dim: _int, start: _int, length: _int) -> Tensor: return indexing.narrow(self, dim, start, length)
+    def index_select(self, dim: _int, index: Tensor) -> Tensor: return indexing.index_select(self, dim, index)
+    def gather(self, dim: _int, index: Tensor) -> Tensor: return gather.gather(self, dim, index)
+    def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor: return gather.scatter_add(self, dim, index, src)
+    def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor: return gather.take_along_dim(self, indices, dim)
     def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return choose.masked_fill(self, mask, value)
     def masked_select(self, mask: Tensor) -> Tensor: return gather.masked_select(self, mask)
-    def nonzero(self, *, as_tuple: bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
+    def nonzero(self, *, as_tuple: _bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
 
     # -- in place ------------------------------------------------------------------------------------
 
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return inplace.assign("add_", self, lambda x: elementwise.add(x, other, alpha=alpha))
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
-        return inplace.assign("sub_", self, lambda x: elementwise.sub(x, other, alpha=alpha))
-    def mul_(self, other: Any) -> Tensor:
-        return inplace.assign("mul_", self, lambda x: elementwise.mul(x, other))
-    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
-        return inplace.assign("div_", self, lambda x: elementwise.div(x, other, rounding_mode=rounding_mode))
-    def pow_(self, exponent: Any) -> Tensor:
-        return inplace.assign("pow_", self, lambda x: elementwise.pow(x, exponent))
-    def remainder_(self, other: Any) -> Tensor:
-        return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
-        return inplace.assign("clamp_", self, lambda x: choose.clamp(x, min, max))
-    def lerp_(self, end: Tensor, weight: Any) -> Tensor:
-        return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor: return inplace.assign("add_", self, lambda x: elementwise.add(x, other, alpha=alpha))
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor: return inplace.assign("sub_", self, lambda x: elementwise.sub(x, other, alpha=alpha))
+    def mul_(self, other: Any) -> Tensor: return inplace.assign("mul_", self, lambda x: elementwise.mul(x, other))
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor: return inplace.assign("div_", self, lambda x: elementwise.div(x, other, rounding_mode=rounding_mode))
+    def pow_(self, exponent: Any) -> Tensor: return inplace.assign("pow_", self, lambda x: elementwise.pow(x, exponent))
+    def floor_divide_(self, other: Any) -> Tensor: return inplace.assign("floor_divide_", self, lambda x: elementwise.floor_divide(x, other))
+    def bitwise_and_(self, other: Any) -> Tensor: return inplace.assign("bitwise_and_", self, lambda x: compare.bitwise_and(x, other))
+    def bitwise_or_(self, other: Any) -> Tensor: return inplace.assign("bitwise_or_", self, lambda x: compare.bitwise_or(x, other))
+    def bitwise_xor_(self, other: Any) -> Tensor: return inplace.assign("bitwise_xor_", self, lambda x: compare.bitwise_xor(x, other))
+    def remainder_(self, other: Any) -> Tensor: return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return inplace.assign("clamp_", self, lambda x: choose.clamp(x, min, max))
+    def lerp_(self, end: Tensor, weight: Any) -> Tensor: return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
     def abs_(self) -> Tensor: return inplace.assign("abs_", self, unary.abs)
     def neg_(self) -> Tensor: return inplace.assign("neg_", self, unary.neg)
     def sqrt_(self) -> Tensor: return inplace.assign("sqrt_", self, unary.sqrt)
     def rsqrt_(self) -> Tensor: return inplace.assign("rsqrt_", self, unary.rsqrt)
     def reciprocal_(self) -> Tensor: return inplace.assign("reciprocal_", self, unary.reciprocal)
+    def sign_(self) -> Tensor: return inplace.assign("sign_", self, unary.sign)
+    def square_(self) -> Tensor: return inplace.assign("square_", self, elementwise.square)
+    def trunc_(self) -> Tensor: return inplace.assign("trunc_", self, unary.trunc)
     def exp_(self) -> Tensor: return inplace.assign("exp_", self, unary.exp)
     def log_(self) -> Tensor: return inplace.assign("log_", self, unary.log)
     def floor_(self) -> Tensor: return inplace.assign("floor_", self, unary.floor)
@@ -611,8 +642,12 @@ class Tensor(TensorBase, concrete=True):
     def __imul__(self, other: Any) -> Tensor: return self.mul_(other)
     def __itruediv__(self, other: Any) -> Tensor: return self.div_(other)
     def __ipow__(self, other: Any) -> Tensor: return self.pow_(other)
+    def __ifloordiv__(self, other: Any) -> Tensor: return self.floor_divide_(other)
+    def __iand__(self, other: Any) -> Tensor: return self.bitwise_and_(other)
+    def __ior__(self, other: Any) -> Tensor: return self.bitwise_or_(other)
+    def __ixor__(self, other: Any) -> Tensor: return self.bitwise_xor_(other)
     def __imod__(self, other: Any) -> Tensor: return self.remainder_(other)
-    def copy_(self, src: Tensor, non_blocking: bool = False) -> Tensor: return inplace.copy_(self, src, non_blocking)
+    def copy_(self, src: Tensor, non_blocking: _bool = False) -> Tensor: return inplace.copy_(self, src, non_blocking)
     def fill_(self, value: Any) -> Tensor: return inplace.fill_(self, value)
     def zero_(self) -> Tensor: return inplace.assign("zero_", self, unary.zero)
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor: return inplace.masked_fill_(self, mask, value)

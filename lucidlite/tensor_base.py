@@ -122,6 +122,8 @@ class TensorBase:
                 "inference_mode is not allowed; make a clone() first",
             )
         self._requires_grad = bool(requires_grad)
+        if requires_grad and self.grad_fn is None:
+            self._view = None  # a leaf from now on, whatever memory it sees
         return self
 
     @property

@@ -45,6 +45,11 @@ def doubled(name, *args):
     return lambda _, x, *others: getattr(x * 2, name)(*others, *args)
 
 
+def copied(name):
+    """A call of an in-place method on a copy."""
+    return lambda _, x, *others: getattr(x.clone(), name)(*others)
+
+
 def written(function):
     """A call of an in-place operator on a tensor that isn't a leaf."""
     return lambda _, x, *others: function(x * 2, *others)
@@ -359,6 +364,7 @@ row("Tensor.repeat", [()], call=lambda _, x: x.repeat(3))
 row("tile", [(2, 3)], (2,))
 row("Tensor.tile", [(2, 3)], call=lambda _, x: x.tile(2, 1, 2))
 row("flip", [(2, 3, 4)], (0, -1), dtypes=(*FLOATS, "int64"))
+row("Tensor.__reversed__", [(4, 2)], call=lambda _, x: reversed(x))
 row("Tensor.flip", [(2, 3)], call=lambda _, x: x.flip(1))
 row("roll", [(2, 3)], 2)
 row("roll", [(2, 3)], -1, 1)
@@ -444,11 +450,11 @@ row("nn.functional.one_hot", [ints((2, 4), 0, 3)], grad=False)
 
 # -- in place (on a tensor that isn't a leaf) ------------------------------------------------------
 
-for name in ["neg_", "exp_", "tanh_", "sigmoid_", "relu_"]:
+for name in ["neg_", "exp_", "tanh_", "sigmoid_", "relu_", "square_"]:
     row(f"Tensor.{name}", [(2, 3)], call=doubled(name))
 for name in ["sqrt_", "rsqrt_", "log_", "abs_", "reciprocal_"]:
     row(f"Tensor.{name}", [(2, 3)], call=doubled(name), domain="positive")
-for name in ["floor_", "ceil_", "round_"]:
+for name in ["floor_", "ceil_", "round_", "trunc_", "sign_"]:
     row(f"Tensor.{name}", [(2, 3)], call=doubled(name), domain="distinct", second=FLAT)
 for name in ["add_", "sub_", "mul_", "div_"]:
     row(f"Tensor.{name}", [(2, 3), (3,)], call=doubled(name), domain="away")
@@ -460,11 +466,19 @@ row("Tensor.sub_", [(2, 3), (3,)], call=lambda _, x, y: x.clone().sub_(y, alpha=
 row("Tensor.add_", [of("int64", 4), of("int32", 4)], call=lambda _, x, y: x.clone().add_(y),
     grad=False)  # fmt: skip
 row("Tensor.pow_", [(2, 3)], call=lambda _, x: x.clone().pow_(3))
+row("Tensor.floor_divide_", [(6,), (6,)], call=doubled("floor_divide_"), domain="away",
+    dtypes=("float32", "int64"), grad=False)  # fmt: skip
+for name in ["and", "or", "xor"]:
+    options = {"dtypes": (*INTEGERS, "bool"), "grad": False}
+    row(f"Tensor.bitwise_{name}_", [(6,), (6,)], call=copied(f"bitwise_{name}_"), **options)
+    row(f"Tensor.__i{name}__", [(6,), (6,)], call=copied(f"__i{name}__"), **options)
 row("Tensor.remainder_", [(6,)], call=lambda _, x: x.clone().remainder_(0.7))
 row("Tensor.clamp_", [(6,)], call=lambda _, x: x.clone().clamp_(-0.5, 0.5))
 row("Tensor.lerp_", [(6,), (6,)], call=lambda _, x, y: x.clone().lerp_(y, 0.3), node=COMPOSITE)
 for name in ["iadd", "isub", "imul", "itruediv", "imod"]:
     row(f"Tensor.__{name}__", [(2, 3), (3,)], call=written(getattr(operator, name)), domain="away")
+row("Tensor.__ifloordiv__", [(6,), (6,)], call=written(operator.ifloordiv), domain="away",
+    grad=False)  # fmt: skip
 row("Tensor.__ipow__", [(2, 3)], call=lambda _, x: operator.ipow(x * 2, 2))
 row("Tensor.copy_", [(2, 3), (3,)], call=lambda _, x, y: (x * 2).copy_(y))
 row("Tensor.copy_", [of("int64", 3), of("float32", 3)], call=lambda _, x, y: x.clone().copy_(y),

@@ -27,6 +27,8 @@ def draw_case(choose, op):
         "seed": choose(range(100)),
         "ties": choose([False, False, True]),
     }
+    if case["dtype"] in ("int8", "uint8"):  # PyTorch limits planes it takes for channels_last
+        case["layout"] = "contiguous"
     if op == "conv2d":
         return {**case, **draw.conv(shape[-3] if len(shape) > 2 else 2, case["dtype"])}
     if "adaptive" in op:
@@ -93,7 +95,8 @@ class Draw:
         return case
 
     def adaptive(self):
-        case = {"output_size": self.pair(1, 1, 2, 3, 4, 5, 7, 11, 0, *self.bad(-1))}
+        none = [0] * (self.fault != "dtype")  # averages of nothing have any dtype in PyTorch
+        case = {"output_size": self.pair(1, 1, 2, 3, 4, 5, 7, 11, *none, *self.bad(-1))}
         if isinstance(case["output_size"], tuple) and self.choose([True, False, False]):
             case["output_size"] = (None, *case["output_size"][1:])
         if self.op == "adaptive_max_pool2d":

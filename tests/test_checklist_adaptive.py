@@ -116,7 +116,9 @@ def test_D12_the_class_as_it_was_typed():
     assert "super(CNNWithGAP,self). __init__ ()" in CNN_WITH_GAP
     assert "nn.MaxPool2d(2),\n        )\n        # Global" in CNN_WITH_GAP
     model = cnn_with_gap(torch)()
-    assert repr(model) == """CNNWithGAP(
+    assert (
+        repr(model)
+        == """CNNWithGAP(
   (features): Sequential(
     (0): Conv2d(3, 64, kernel_size=(3, 3), stride=(1, 1), padding=(1, 1))
     (1): ReLU()
@@ -131,6 +133,7 @@ def test_D12_the_class_as_it_was_typed():
   (avgpool): AdaptiveAvgPool2d(output_size=1)
   (classifier): Linear(in_features=256, out_features=10, bias=True)
 )"""
+    )
 
 
 def test_D13_adaptive_and_regular_pooling_are_equal():
@@ -161,17 +164,20 @@ def test_D15_one_value_a_map():
 
 
 def test_D16_trains_end_to_end():
-    """On one batch the loss falls; test_parity_training.py follows PyTorch and overfits."""
+    """One batch, until it is known by heart; test_parity_training.py follows PyTorch's losses."""
     torch.manual_seed(0)
     model = cnn_with_gap(torch)(num_classes=4)
     x, labels = torch.randn(8, 3, 16, 16), torch.tensor([0, 1, 2, 3] * 2)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9)
+    optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
     losses = []
-    for _ in range(10):
+    for _ in range(200):
         optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), labels)
         loss.backward()
         optimizer.step()
         losses.append(loss.item())
+        if losses[-1] < 0.01:
+            break
     assert losses[0] == pytest.approx(np.log(4), abs=0.1)
-    assert losses[-1] < losses[0] - 0.05
+    assert losses[-1] < 0.01
+    assert model(x).argmax(1).tolist() == labels.tolist()

@@ -55,9 +55,7 @@ def test_A2_kernel_size_is_a_number_or_a_pair():
 def test_A3_stride_defaults_to_the_kernel():
     assert nn.AvgPool2d(3).stride == 3
     assert nn.AvgPool2d((3, 2)).stride == (3, 2)
-    assert nn.AvgPool2d(2, stride=(3, 1))(grid(5)).tolist() == [
-        [[[4, 5, 6, 7], [19, 20, 21, 22]]]
-    ]
+    assert nn.AvgPool2d(2, stride=(3, 1))(grid(5)).tolist() == [[[[4, 5, 6, 7], [19, 20, 21, 22]]]]
     assert nn.AvgPool2d(2, stride=(1, 3))(grid(5)).shape == (1, 1, 4, 2)
 
 

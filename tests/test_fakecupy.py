@@ -5,7 +5,9 @@ On a machine with a GPU the table runs on that, through CuPy itself.
 
 from __future__ import annotations
 
+import ast
 import inspect
+from pathlib import Path
 
 import fakecupy
 import numpy as np
@@ -168,3 +170,21 @@ def test_case_on_device(case, cuda):
         got = on_device(case, dtype, cuda)
         for a, b, what in zip(got, expected, ("values", "gradients", "second"), strict=True):
             same(a, b, dtype, max(case.tol, 1) * 4, f"{dtype} {what}")
+
+
+def names_of_xp():
+    """Every name of the array library that a file of lucidlite uses, and where."""
+    for path in sorted(Path(lucidlite.__file__).parent.rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            place = f"{path.name}:{getattr(node, 'lineno', 0)}"
+            if isinstance(node, ast.Attribute) and ast.unparse(node.value).split(".")[-1] == "xp":
+                yield node.attr, place
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+                by_name = node.func.attr in ("map", "call", "reduce") and node.args
+                if by_name and isinstance(node.args[0], ast.Constant):
+                    yield node.args[0].value, place
+
+
+def test_only_names_that_cupy_has():
+    unknown = {name: place for name, place in names_of_xp() if not hasattr(fakecupy, str(name))}
+    assert not unknown

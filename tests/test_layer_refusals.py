@@ -191,6 +191,6 @@ def test_torch_refuses_in_the_same_class(call, kind, gist):
 
 def test_an_error_names_the_module_and_the_line():
     model = lucidlite.nn.Sequential(lucidlite.nn.Sequential(lucidlite.nn.Conv2d(3, 4, 3)))
-    with pytest.raises(RuntimeError, match="in module Sequential.0.0: Conv2d") as refusal:
+    with pytest.raises(RuntimeError, match=r"in module Sequential\.0\.0: Conv2d") as refusal:
         model(lucidlite.ones(1, 2, 5, 5))
     assert f"at {__file__}:" in str(refusal.value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import (
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     Gradients = tuple[Tensor | None, ...]
 
 
+@overload
+def where(condition: Tensor) -> tuple[Tensor, ...]: ...
+@overload
+def where(condition: Tensor, input: Any, other: Any) -> Tensor: ...
 def where(condition: Any, input: Any = None, other: Any = None) -> Any:
     """``input`` where ``condition`` (bool) holds, ``other`` elsewhere; broadcasts.
 

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 Number = bool | int | float
 SCALARS = (int, float, np.bool_, np.integer, np.floating)
-OPERANDS = (TensorBase, *SCALARS, np.ndarray)  # what operators take; for others Python asks the other
+# What operators take; of anything else Python asks the reflected operator.
+OPERANDS = (TensorBase, *SCALARS, np.ndarray)
 
 
 def to_dtype(input: TensorBase, numpy_dtype: Any) -> Tensor:
@@ -45,7 +46,7 @@ def to_copy_vjp(node: Any, grad: Tensor) -> Tensor:
     return grad  # the engine converts a gradient to its parent's dtype
 
 
-def widened(*tensors: Any) -> tuple[Any, ...]:
+def widened(*tensors: Tensor) -> tuple[Tensor, ...]:
     """float16 tensors as float32, for a vjp that rounds once: the engine converts its result."""
     if tensors[0].array.dtype != np.float16:
         return tensors
@@ -58,20 +59,18 @@ def zero_vjp(node: Node, grad: Tensor) -> tuple[Tensor, ...]:
     return (zero,) * len(node.edges)
 
 
-def no_derivative_vjp(node: Node, grad: Tensor, op: str) -> None:
+def no_derivative_vjp(node: Node, grad: Tensor, op: str) -> None:  # noqa: ARG001
     """The reverse rule of what PyTorch has no derivative for."""
     raise error(RuntimeError, f"{op}: derivative for {op} is not implemented")
 
 
-def as_tensor_operand(op: str, value: Any, like: TensorBase) -> TensorBase:
-    """A Python or NumPy value as a tensor on ``like``'s device."""
+def as_tensor_operand(op: str, value: Any, like: TensorBase) -> Tensor:
+    """A tensor, or a NumPy array as one on ``like``'s device."""
     if isinstance(value, TensorBase):
-        return value
+        return value  # type: ignore[return-value]
     if isinstance(value, np.ndarray):
         return wrap(like.backend.asarray(value), like.backend)
-    raise error(
-        TypeError, f"{op}: operands must be tensors or numbers, got {type(value).__name__}"
-    )
+    raise error(TypeError, f"{op}: operands must be tensors or numbers, got {type(value).__name__}")
 
 
 def rank(value: Any) -> tuple[dtype, int]:
@@ -112,7 +111,7 @@ def operands(
             x, y = same_device(op, x, y)
         kind = x.array.dtype
         if kind == y.array.dtype and (not floating or kind.kind == "f"):
-            return x, y  # type: ignore[return-value]
+            return x, y
     elif isinstance(x, TensorBase) and isinstance(y, SCALARS):
         return _with_scalar(op, x, y, floating, wide)
     elif isinstance(y, TensorBase) and isinstance(x, SCALARS):
@@ -145,7 +144,7 @@ def _with_scalar(
         x = to_dtype(x, kind)
         kind = float32.numpy if wide and kind == np.float16 else kind
         if -6e4 < y < 6e4:  # fits every float dtype
-            return x, wrap(backend.asarray(y, kind), backend)  # type: ignore[return-value]
+            return x, wrap(backend.asarray(y, kind), backend)
         return x, wrap(backend.asarray(cpu.cast(_checked_int(op, y), kind)), backend)
     try:
         array = backend.asarray(y, kind)
@@ -292,7 +291,7 @@ def wrap_dim(op: str, dim: Any, ndim: int) -> int:
             f"{op}: dimension out of range (expected to be in range of [{-low}, {low - 1}], "
             f"but got {dim})",
         )
-    return dim % low
+    return int(dim % low)
 
 
 def wrap_dims(op: str, dim: Any, ndim: int) -> tuple[int, ...]:
@@ -326,7 +325,7 @@ def as_ints(op: str, name: str, values: Any) -> tuple[int, ...]:
 
 
 def listed(op: str, name: str, values: tuple[Any, ...], named: dict[str, Any]) -> Any:
-    """What a method takes as ``op(2, 3)``, ``op((2, 3))`` or ``op(name=(2, 3))``, as one sequence."""
+    """What a method takes as ``op(2, 3)``, ``op((2, 3))`` or ``op(name=...)``, as one sequence."""
     if named and (values or set(named) != {name}):
         raise error(TypeError, f"{op}: expected ints or {name}=, got {', '.join(named)}")
     if named:

@@ -1,4 +1,7 @@
-"""Arithmetic of two operands, element by element. No vjp mentions broadcasting: the engine sums once, for all."""
+"""Arithmetic of two operands, element by element.
+
+No vjp mentions broadcasting: the engine sums once, for all.
+"""
 
 from __future__ import annotations
 
@@ -186,8 +189,7 @@ def remainder(input: Any, other: Any) -> Tensor:
     if not hasattr(input, "array"):
         return record(out, no_derivative_vjp, (x, y), ("remainder",), name="not_implemented")
     name = "remainder_tensor" if hasattr(other, "array") else ""
-    need_x, need_y = needs_grad(x, y)
-    save = (x, y) if need_y else ()
+    save = (x, y) if needs_grad(y)[0] else ()
     return record(out, remainder_vjp, (x, y), save=save, name=name)
 
 
@@ -248,14 +250,20 @@ def _pow_scalar(input: Tensor, exponent: Any) -> Tensor:
 
 
 # Exponents with functions of their own.
-_SHORT = {0.5: ("sqrt",), -0.5: ("sqrt", "reciprocal"), -1: ("reciprocal",), -2: ("square", "reciprocal")}
+_SHORT = {
+    0.5: ("sqrt",),
+    -0.5: ("sqrt", "reciprocal"),
+    -1: ("reciprocal",),
+    -2: ("square", "reciprocal"),
+}
 
 
 def pow_scalar_vjp(node: Node, grad: Tensor, exponent: Any) -> Tensor:
     (x,) = node.saved_tensors
     if exponent == 0:
         return wrap(grad.backend.xp.zeros_like(grad.array), grad.backend)
-    return grad * (exponent * (x if exponent == 2 else pow(x, exponent - 1)))
+    slope = x if exponent == 2 else pow(x, exponent - 1)
+    return grad * mul(slope, exponent)
 
 
 def pow_vjp(node: Node, grad: Tensor) -> Gradients:

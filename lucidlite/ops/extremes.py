@@ -56,8 +56,9 @@ def _extreme(op: str, function: str, input: Tensor, dim: Dim, keepdim: bool) -> 
             f"{op}: expected reduction dim to have non-zero size, got shape={tuple(shape)}",
         )
     out = input.backend.reduce(function, input.array, dims, keepdim)
-    vjp = amax_vjp if op[0] == "a" else max_vjp
-    return record(out, vjp, (input,), (dims, keepdim), save=(input, OUT), name=op)
+    if op in ("max", "min"):
+        return record(out, max_vjp, (input,), save=(input, OUT), name=op)
+    return record(out, amax_vjp, (input,), (dims, keepdim), save=(input, OUT), name=op)
 
 
 def amax_vjp(node: Node, grad: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
@@ -67,7 +68,7 @@ def amax_vjp(node: Node, grad: Tensor, dims: tuple[int, ...], keepdim: bool) -> 
     return spread(grad, x.array.shape, dims, keepdim) * share
 
 
-def max_vjp(node: Node, grad: Tensor, dims: tuple[int, ...], keepdim: bool) -> Tensor:
+def max_vjp(node: Node, grad: Tensor) -> Tensor:
     # As amax's, except that NaN counts as the value it is.
     x, y = node.saved_tensors
     hits = (x == y) | ((x != x) & (y != y))

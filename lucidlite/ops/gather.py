@@ -83,7 +83,9 @@ def _row(array: Any) -> Any:
 def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False) -> Tensor:
     """``out[i][j] = input[index[i][j]][j]`` for dim 0, and so on. Semantics: torch.gather."""
     if sparse_grad:
-        raise error(RuntimeError, "gather: sparse gradients are not supported, got sparse_grad=True")
+        raise error(
+            RuntimeError, "gather: sparse gradients are not supported, got sparse_grad=True"
+        )
     check_tensor("gather", "input", input)
     dim = wrap_dim("gather", dim, input.array.ndim)
     key, shape = _along("gather", input, dim, index), index.array.shape
@@ -162,7 +164,10 @@ def pick_vjp(node: Node, grad: Tensor, dim: int, shape: tuple[int, ...]) -> Tens
 
 
 def take_along_dim(input: Tensor, indices: Tensor, dim: int | None = None) -> Tensor:
-    """Elements at ``indices`` along ``dim``; other dims broadcast. Semantics: torch.take_along_dim."""
+    """Elements at ``indices`` along ``dim``; other dims broadcast.
+
+    Semantics: torch.take_along_dim.
+    """
     check_tensor("take_along_dim", "input", input)
     check_tensor("take_along_dim", "indices", indices)
     if dim is None:
@@ -212,7 +217,8 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
     check_tensor("one_hot", "input", input)
     if input.array.dtype != np.int64:
         raise error(
-            RuntimeError, f"one_hot: is only applicable to index tensor of type int64, got {input.dtype}"
+            RuntimeError,
+            f"one_hot: is only applicable to index tensor of type int64, got {input.dtype}",
         )
     low, high = _span(input)
     if num_classes <= 0 and not input.array.size:

@@ -45,9 +45,7 @@ def _item(input: Tensor, item: Any) -> Any:
             return item
         parts = [_slice_part(v) for v in (item.start, item.stop, item.step)]
         if parts[2] is not None and parts[2] <= 0:
-            raise error(
-                ValueError, f"getitem: step must be greater than zero, got step={parts[2]}"
-            )
+            raise error(ValueError, f"getitem: step must be greater than zero, got step={parts[2]}")
         return slice(*parts)
     if isinstance(item, (bool, np.bool_, list, tuple, range, np.ndarray, TensorBase)):
         index = _index_tensor(input, item)
@@ -75,7 +73,9 @@ def _slice_part(value: Any) -> int | None:
 def _index_tensor(input: Tensor, item: Any) -> TensorBase:
     backend = input.backend
     if isinstance(item, TensorBase):
-        array = item.array if item.backend is backend else backend.asarray(item.array)
+        array = item.array
+        if item.backend is not backend:
+            array = backend.asarray(item.backend.to_numpy(array))
     else:
         try:
             host = np.asarray(item)
@@ -90,6 +90,8 @@ def _index_tensor(input: Tensor, item: Any) -> TensorBase:
             "getitem: tensors used as indices must be long, int, byte or bool tensors, "
             f"got dtype={array.dtype}",
         )
+    if isinstance(item, TensorBase) and array is item.array:
+        return item  # with its version: writing to an index before backward is noticed
     return wrap(array, backend)
 
 

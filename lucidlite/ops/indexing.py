@@ -106,7 +106,8 @@ def index_put(input: Tensor, key: Key, value: Tensor) -> Tensor:
     first, rest = ints_first(key)
     tensors = tuple(i for i in rest if isinstance(i, TensorBase))
     out = input.array.copy(order="K")
-    part, places = out[(*first, ...)] if first else out, raw(rest)
+    view, places = (*first, ...), raw(rest)
+    part = out[view]
     try:
         part[places] = value.array
     except (ValueError, TypeError):

@@ -65,9 +65,7 @@ def assign(op: str, target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tens
     if not taped:
         return target
     if target._view is None:
-        target._node, target._output_nr = value._node, value._output_nr
-        target._requires_grad = value._requires_grad
-        target._accumulator = None
+        _take_place(target, value)
     else:
         _write_through(target._view, value)
     return target
@@ -146,10 +144,17 @@ def _write_through(view: View, value: Tensor) -> None:
         before._node, before._output_nr, before._requires_grad = (
             base.grad_fn, base._output_nr, True
         )  # fmt: skip
-    written = record(base.array, view_scatter_vjp, (before, value), (view.steps,))
-    base._node, base._output_nr = written._node, written._output_nr
-    base._requires_grad = written._requires_grad
-    base._accumulator = None
+    _take_place(base, record(base.array, view_scatter_vjp, (before, value), (view.steps,)))
+
+
+def _take_place(target: Tensor, value: Tensor) -> None:
+    """Give the target the value's place on the tape; a gradient to be kept is the new value's."""
+    old, nr = target._node, target._output_nr
+    target._node, target._output_nr = value._node, value._output_nr
+    target._requires_grad, target._accumulator = value._requires_grad, None
+    held = old.retained.pop(nr, None) if old is not None and old.retained else None
+    if held is not None and target._node is not None:
+        target._node.retained = {**(target._node.retained or {}), target._output_nr: held}
 
 
 def view_scatter(base: Tensor, value: Tensor, steps: Steps) -> Tensor:

@@ -28,7 +28,7 @@ Shape = tuple[int, ...]
 
 
 def repeat(input: Tensor, repeats: Sequence[int]) -> Tensor:
-    """Copies laid side by side, ``repeats`` times along each dim. Semantics: torch.Tensor.repeat."""
+    """Copies side by side, ``repeats`` times along each dim. Semantics: torch.Tensor.repeat."""
     check_tensor("repeat", "input", input)
     times = as_ints("repeat", "repeats", repeats)
     if len(times) < input.array.ndim:
@@ -247,8 +247,8 @@ def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
     if not input.array.ndim:
         raise error(IndexError, "unbind: dimension specified as 0 but tensor has no dimensions")
     dim = wrap_dim("unbind", dim, input.array.ndim)
-    lead = (slice(None),) * dim
-    arrays = [input.array[(*lead, i, ...)] for i in range(input.array.shape[dim])]
+    keys = [(*(slice(None),) * dim, i, ...) for i in range(input.array.shape[dim])]
+    arrays = [input.array[key] for key in keys]
     outs = record_many(arrays, unbind_vjp, (input,), (dim,))
     return _many_views(outs, input, unbind, (dim,))
 

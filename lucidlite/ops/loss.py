@@ -58,7 +58,7 @@ def mse_loss(
     check_tensor("mse_loss", "input", input)
     check_tensor("mse_loss", "target", target)
     if input.array.dtype.kind != "f" and target.array.dtype.kind != "f":
-        raise error(NotImplementedError, f"mse_loss: not implemented for {input.dtype}; use float()")
+        _check_scores("mse_loss", input)
     if input.array.shape != target.array.shape:
         warnings.warn(
             f"mse_loss: input and target have different sizes, {tuple(input.array.shape)} and "
@@ -146,7 +146,7 @@ def nll_loss(
     check_reduction("nll_loss", reduction)
     target = _checked_targets("nll_loss", input, target, ignore_index)
     _check_scores("nll_loss", input)
-    picked, factors, kept = _picked("nll_loss", input, target, weight, ignore_index)
+    picked, factors, _ = _picked("nll_loss", input, target, weight, ignore_index)
     loss = -(picked * factors)
     if reduction == "none":
         return loss
@@ -293,8 +293,10 @@ def cross_entropy_vjp(
     x, target = node.saved_tensors
     if not grad_mode.enabled:
         return grad * wrap(node.kernel_state(), grad.backend), None
-    kept = to_dtype(target != ignore_index, x.array.dtype)
-    scale = kept / sum(kept) if mean else kept
+    kept = target != ignore_index
+    scale = to_dtype(kept, x.array.dtype)
+    if mean:
+        scale = where(kept, 1.0 / sum(scale), 0.0)
     classes = wrap(x.backend.xp.arange(x.array.shape[1]), x.backend)
     hot = to_dtype(unsqueeze(target, 1) == classes, x.array.dtype)
     return (softmax(x, 1) - hot) * unsqueeze(scale * grad, 1), None

@@ -37,7 +37,7 @@ def _mismatch(op: str, x: Tensor, y: Tensor) -> RuntimeError:
         return error(RuntimeError, f"{op}: {rule}, got input={a}, other={b}")
     return error(
         RuntimeError,
-        f"{op}: the inner sizes must match and the leading dims broadcast, got input={a}, other={b}",
+        f"{op}: inner sizes must match and leading dims broadcast, got input={a}, other={b}",
     )
 
 
@@ -126,7 +126,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     a, b = input.array.shape, mat2.array.shape
     if len(a) != 3 or len(b) != 3 or a[0] != b[0]:
         raise error(
-            RuntimeError, f"bmm: batch1 and batch2 must be 3D tensors of one batch size, got {a}, {b}"
+            RuntimeError,
+            f"bmm: batch1 and batch2 must be 3D tensors of one batch size, got {a}, {b}",
         )
     return _product("bmm", input, mat2, "bmm")
 
@@ -197,7 +198,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not w.ndim or w.ndim > 2:
         raise error(
             RuntimeError,
-            f"linear: weight must have one or two dimensions, got input={x.shape}, weight={w.shape}",
+            f"linear: weight must have 1 or 2 dimensions, got input={x.shape}, weight={w.shape}",
         )
     if w.ndim == 1:
         out = matmul(input, weight)

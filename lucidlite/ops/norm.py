@@ -139,9 +139,8 @@ def _batch_norm(
         None if weight is None else weight.array,
         None if bias is None else bias.array,
     )
-    return record(
-        out, batch_norm_vjp, (input, weight, bias), (training, eps), (input, weight), (mean_, invstd)
-    )
+    inputs, state = (input, weight, bias), (mean_, invstd)
+    return record(out, batch_norm_vjp, inputs, (training, eps), (input, weight), state)
 
 
 def batch_norm_vjp(node: Node, grad: Tensor, training: bool, eps: float) -> Gradients:

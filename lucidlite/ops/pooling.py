@@ -126,7 +126,7 @@ def avg_pool2d(
     Shapes: input (N, C, H, W) or (C, H, W); result the same rank. The divisor is the window's size
     clipped to the padded plane (to the plane itself without ``count_include_pad``), or
     ``divisor_override``. With ``ceil_mode`` a last window that would start in the right padding is
-    dropped, so sizes can be one below the plain ceiling. RuntimeError for geometry that doesn't fit.
+    dropped, so sizes can be one below the plain ceiling. RuntimeError for a geometry that can't be.
 
     >>> import lucidlite
     >>> lucidlite.nn.functional.avg_pool2d(lucidlite.arange(16.0).view(1, 1, 4, 4), 2)
@@ -195,10 +195,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         _check_dtype("adaptive_avg_pool2d", input, "f")
     x = unsqueeze(input, 0) if len(shape) == 3 else input
     window = adaptive_window((shape[-2], shape[-1]), size)
-    if window is not None:
-        out = _avg_pool2d(x, window, True, None)
-    else:
-        out = _banded_average(x, size)
+    out = _banded_average(x, size) if window is None else _avg_pool2d(x, window, True, None)
     return squeeze(out, 0) if len(shape) == 3 else out
 
 

@@ -28,7 +28,9 @@ def _summable(op: str, input: Any, dtype: Any) -> Tensor:
     if dtype is not None:
         kind = as_dtype(dtype, op)
         if needs_grad(input)[0] and not kind.is_floating_point:
-            raise error(RuntimeError, f"{op}: autograd does not support this dtype, got dtype={kind}")
+            raise error(
+                RuntimeError, f"{op}: autograd does not support this dtype, got dtype={kind}"
+            )
         return to_dtype(input, kind.numpy)
     if input.array.dtype.kind != "f":
         return to_dtype(input, np.dtype(np.int64))

@@ -42,9 +42,7 @@ def infer_size(op: str, shape: Shape, numel: int) -> Shape:
             return tuple(numel // known if n == -1 else n for n in shape)
     elif prod(shape) == numel:
         return shape
-    raise error(
-        RuntimeError, f"{op}: shape '{list(shape)}' is invalid for input of size {numel}"
-    )
+    raise error(RuntimeError, f"{op}: shape '{list(shape)}' is invalid for input of size {numel}")
 
 
 def view(input: Tensor, shape: Sequence[int]) -> Tensor:
@@ -283,9 +281,7 @@ def expand(input: Tensor, size: Sequence[int]) -> Tensor:
             "expand: the number of sizes provided must be greater or equal to the number of "
             f"dimensions in the tensor, got sizes={target}, shape={tuple(shape)}",
         )
-    full = tuple(
-        shape[d - lead] if n == -1 and d >= lead else n for d, n in enumerate(target)
-    )
+    full = tuple(shape[d - lead] if n == -1 and d >= lead else n for d, n in enumerate(target))
     for d, n in enumerate(full):
         have = shape[d - lead] if d >= lead else 1
         if n < 0 or (have not in (1, n)):

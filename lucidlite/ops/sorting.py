@@ -16,9 +16,7 @@ if TYPE_CHECKING:
 _Sorted, _Top = found_type("sort"), found_type("topk")
 
 
-def argsort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False
-) -> Tensor:
+def argsort(input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False) -> Tensor:
     """The order that sorts ``input`` along ``dim``; always stable. Semantics: torch.argsort."""
     check_tensor("argsort", "input", input)
     del stable  # every sort here is
@@ -50,9 +48,7 @@ def sort(
     return _Sorted(*pick(input, dim, order, True, name))  # type: ignore[no-any-return]
 
 
-def topk(
-    input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True
-) -> Found:
+def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True) -> Found:
     """The ``k`` largest (or smallest) values along ``dim`` with their indices, in order.
 
     >>> import lucidlite

@@ -63,7 +63,8 @@ def _variance(
     if unbiased is not None and correction is not None:
         raise error(
             TypeError,
-            f"{op}: expected unbiased or correction, got unbiased={unbiased}, correction={correction}",
+            f"{op}: expected unbiased or correction, not both, "
+            f"got unbiased={unbiased}, correction={correction}",
         )
     if input.array.dtype.kind != "f":
         raise error(

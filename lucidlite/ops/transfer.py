@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lucidlite.backends import get_backend
 from lucidlite.callsite import error
 from lucidlite.device import Device
 from lucidlite.dtypes import as_dtype
-from lucidlite.ops.common import check_tensor, moved, to_dtype
-from lucidlite.ops.unary import clone
+from lucidlite.ops.common import check_tensor, moved, to_copy_vjp, to_dtype
+from lucidlite.tape import record
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -33,7 +35,9 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         out = to_dtype(out, kind.numpy)
     if device is not None:
         out = to_device(out, device)
-    return clone(out) if copy and out is input else out
+    if copy and out is input:
+        return record(input.array.copy(order="K"), to_copy_vjp, (input,))
+    return out
 
 
 def _destination(
@@ -47,7 +51,8 @@ def _destination(
     del non_blocking  # a copy here is complete when the call returns
     if memory_format not in (None, "preserve_format"):
         raise error(
-            TypeError, f"to: memory order is the backend's business, got memory_format={memory_format}"
+            TypeError,
+            f"to: memory order is the backend's business, got memory_format={memory_format}",
         )
     rest = list(args)
     if rest and isinstance(rest[0], TensorBase):
@@ -73,3 +78,23 @@ def to_device(input: Tensor, device: str | int | Device) -> Tensor:
     check_tensor("to", "input", input)
     backend = get_backend(device)
     return input if backend is input.backend else moved(input, backend)
+
+
+_TYPES = {
+    "float16": "Half", "float32": "Float", "float64": "Double", "uint8": "Byte", "int8": "Char",
+    "int16": "Short", "int32": "Int", "int64": "Long", "bool": "Bool",
+}  # fmt: skip
+
+
+def type_name(input: Tensor) -> str:
+    """The name PyTorch's tensor classes once had: 'torch.FloatTensor'."""
+    place = "cuda." if input.device.type == "cuda" else ""
+    return f"torch.{place}{_TYPES[input.dtype.name]}Tensor"
+
+
+def to_type(input: Tensor, kind: Any) -> Tensor:
+    """``to`` a dtype, or to one of those names."""
+    for name, printed in _TYPES.items():
+        if kind == f"torch.{printed}Tensor":
+            return to_dtype(input, np.dtype(name))
+    return to(input, as_dtype(kind, "type"))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import check_dtype, check_tensor, floating, zero_vjp

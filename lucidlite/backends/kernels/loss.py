@@ -74,5 +74,7 @@ class LossKernels:
             return loss, None
         grad = self.map("exp", logp)
         grad[rows, at] -= 1
-        scale = self.map("divide", kept.astype(x.dtype), xp.asarray(count))
+        # Where no row counts the loss is NaN, and as in PyTorch the gradient 0: not 0 / 0 there.
+        share = self.map("divide", xp.asarray(1, x.dtype), xp.asarray(count))
+        scale = xp.where(kept, share, x.dtype.type(0))
         return loss, self.map("multiply", grad, scale[:, None], out=grad)

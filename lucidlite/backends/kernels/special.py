@@ -66,7 +66,7 @@ class SpecialKernels:
         return self.xp.asarray(self.call("clip", x, zero, top))
 
     def relu_grad(self, g: Array, y: Array) -> Array:
-        """``g`` where the output ``y`` is positive or NaN, else 0, also where ``g`` isn't finite."""
+        """``g`` where the output ``y`` is positive or NaN, else 0, whatever ``g`` is there."""
         zero = self.xp.asarray(0, g.dtype)
         return self.select(self.map("less_equal", y, self.xp.asarray(0, y.dtype)), zero, g)
 
