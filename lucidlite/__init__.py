@@ -39,6 +39,10 @@ from lucidlite.creation import (
     zeros,
     zeros_like,
 )
+from lucidlite.determinism import (
+    are_deterministic_algorithms_enabled,
+    use_deterministic_algorithms,
+)
 from lucidlite.device import Device as device
 from lucidlite.dtypes import bool_ as bool
 from lucidlite.dtypes import (

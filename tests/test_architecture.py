@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "lucidlite"
 
 FLOORS = {
     "F0 names, numbers, places": """
-        callsite device dtypes generator hooks names window geometry files archive
+        callsite determinism device dtypes generator hooks names window geometry files archive
     """,
     "F1 backends": """
         backends.kernels backends.kernels.conv backends.kernels.pool backends.kernels.norm

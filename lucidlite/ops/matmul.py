@@ -185,6 +185,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """
     check_tensor("linear", "input", input)
     check_tensor("linear", "weight", weight)
+    if bias is not None:
+        check_tensor("linear", "bias", bias)
     check_device("linear", input, weight, bias)
     x, w = input.array, weight.array
     if x.dtype != w.dtype or (bias is not None and bias.array.dtype != w.dtype):

@@ -112,7 +112,9 @@ def mean_vjp(
     return spread(grad / count, shape, dims, keepdim)
 
 
-def prod(input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None) -> Any:
+def prod(
+    input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None
+) -> Tensor:
     """The product over ``dim`` (all elements without it). Semantics: torch.prod."""
     if keepdim and dim is None:
         raise error(TypeError, "prod: keepdim needs a dim, got dim=None, keepdim=True")
