@@ -176,6 +176,7 @@ WITHOUT_ROW = {
         tensor zeros
     """,
     "takes no tensor to compute with": """
+        are_deterministic_algorithms_enabled use_deterministic_algorithms
         get_default_dtype get_printoptions get_rng_state initial_seed is_grad_enabled
         is_inference_mode_enabled manual_seed printoptions promote_types seed set_default_dtype
         set_printoptions set_rng_state load save

@@ -8,11 +8,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.callsite import error
-from lucidlite.grad_mode import grad_mode
+from lucidlite.grad_mode import grad_mode, no_grad
 from lucidlite.ops.activation import log_softmax, softmax
 from lucidlite.ops.choose import where
-from lucidlite.ops.common import check_device, check_tensor, to_dtype
-from lucidlite.ops.gather import gather
+from lucidlite.ops.common import (
+    check_broadcast,
+    check_device,
+    check_tensor,
+    operands,
+    to_dtype,
+    widened,
+)
+from lucidlite.ops.elementwise import sub
+from lucidlite.ops.gather import gather, scatter_add
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.shape import reshape, squeeze, unsqueeze
 from lucidlite.tape import needs_grad, record, wrap
@@ -65,10 +73,10 @@ def mse_loss(
             f"{tuple(target.array.shape)}: broadcasting may give a wrong result",
             stacklevel=2,
         )
+    if weight is None:
+        return _mse_loss(input, target, reduction)
     off = input - target
     loss = off * off
-    if weight is None:
-        return reduced("mse_loss", loss, reduction)
     if weight.array.shape != input.array.shape:
         raise error(
             ValueError,
@@ -78,6 +86,22 @@ def mse_loss(
     if reduction == "mean":
         return sum(loss * weight) / sum(weight)
     return reduced("mse_loss", loss * weight, reduction)
+
+
+def _mse_loss(input: Tensor, target: Tensor, reduction: str) -> Tensor:
+    x, y = operands("mse_loss", input, target)
+    check_broadcast("mse_loss", x, y)
+    with no_grad():
+        off, _ = widened(sub(x, y), x)
+        out = to_dtype(reduced("mse_loss", off * off, reduction), x.array.dtype)
+    factor = 2.0 / max(off.array.size, 1) if reduction == "mean" else 2.0
+    return record(out.array, mse_loss_vjp, (x, y), (factor,), save=(x, y))
+
+
+def mse_loss_vjp(node: Node, grad: Tensor, factor: float) -> tuple[Tensor | None, ...]:
+    x, y, grad = widened(*node.saved_tensors, grad)
+    dx = grad * ((x - y) * factor)
+    return dx, -dx if node.needs_input_grad[1] else None
 
 
 def _check_scores(op: str, input: Tensor) -> None:
@@ -146,12 +170,31 @@ def nll_loss(
     check_reduction("nll_loss", reduction)
     target = _checked_targets("nll_loss", input, target, ignore_index)
     _check_scores("nll_loss", input)
-    picked, factors, _ = _picked("nll_loss", input, target, weight, ignore_index)
-    loss = -(picked * factors)
-    if reduction == "none":
-        return loss
-    total = sum(loss)
-    return total / sum(factors) if reduction == "mean" else total
+    return _nll_loss("nll_loss", input, target, weight, ignore_index, reduction)
+
+
+def _nll_loss(
+    op: str, input: Tensor, target: Tensor, weight: Any, ignore_index: int, reduction: str
+) -> Tensor:
+    dim = 0 if input.array.ndim == 1 else 1
+    with no_grad():
+        picked, factors, kept = _picked(op, input, target, weight, ignore_index)
+        out, scale = -(picked * factors), factors
+        if reduction != "none":
+            out = sum(out)
+        if reduction == "mean":
+            total = sum(factors)
+            out, scale = out / total, where(kept, factors / total, 0.0)
+        index = unsqueeze(where(kept, target, 0), dim)
+    name = "cross_entropy_2d" if input.array.ndim > 2 else ""
+    args = (dim, input.array.shape)
+    return record(out.array, nll_loss_vjp, (input,), args, save=(index, scale), name=name)
+
+
+def nll_loss_vjp(node: Node, grad: Tensor, dim: int, shape: tuple[int, ...]) -> Tensor:
+    index, scale = node.saved_tensors
+    zero = wrap(grad.backend.xp.zeros(shape, grad.array.dtype), grad.backend)
+    return scatter_add(zero, dim, index, unsqueeze(-(grad * scale), dim))
 
 
 def _picked(
@@ -241,20 +284,18 @@ def cross_entropy(
         return _cross_entropy(input, target, ignore_index, reduction == "mean")
     dim = 0 if input.array.ndim == 1 else 1
     logp = log_softmax(input, dim)
-    picked, factors, kept = _picked("cross_entropy", logp, target, weight, ignore_index)
-    loss = -(picked * factors)
-    if label_smoothing:
-        smooth = -(logp if weight is None else logp * _by_class(weight, logp, dim))
-        smooth = where(kept, sum(smooth, dim), 0.0)
-        if reduction == "mean":
-            loss, smooth = sum(loss) / sum(factors), sum(smooth) / sum(factors)
-        elif reduction == "sum":
-            loss, smooth = sum(loss), sum(smooth)
-        share = label_smoothing / input.array.shape[dim]
-        return (1.0 - label_smoothing) * loss + share * smooth
-    if reduction == "none":
+    loss = _nll_loss("cross_entropy", logp, target, weight, ignore_index, reduction)
+    if not label_smoothing:
         return loss
-    return sum(loss) / sum(factors) if reduction == "mean" else sum(loss)
+    _, factors, kept = _picked("cross_entropy", logp, target, weight, ignore_index)
+    smooth = -(logp if weight is None else logp * _by_class(weight, logp, dim))
+    smooth = where(kept, sum(smooth, dim), 0.0)
+    if reduction != "none":
+        smooth = sum(smooth)
+    if reduction == "mean":
+        smooth = smooth / sum(factors)
+    share = label_smoothing / input.array.shape[dim]
+    return (1.0 - label_smoothing) * loss + share * smooth
 
 
 def _by_class(weight: Tensor, like: Tensor, dim: int) -> Tensor:
@@ -272,10 +313,12 @@ def _soft_cross_entropy(
     terms = log_softmax(input, dim) * target
     if weight is not None:
         terms = terms * _by_class(weight, terms, dim)
-    loss = -sum(terms, dim)
-    if reduction != "mean":
-        return loss if reduction == "none" else sum(loss)
-    return mean(loss)
+    if reduction == "none":
+        return -sum(terms, dim)
+    total = -sum(terms)
+    if reduction == "sum":
+        return total
+    return total / (input.array.size / max(input.array.shape[dim], 1))
 
 
 def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:
