@@ -2,32 +2,21 @@
 
     python benchmarks/train_step.py [--batch 64] [--rounds 10] [--json]
 
-The contenders share the process, the weights, the images and the optimizer (SGD). They take turns:
-in each round every one makes an untimed step and then a few timed ones, so that a machine which
-slows down slows down for all. Printed are medians, minima, and PyTorch's time over lucidlite's:
-above 1, lucidlite is faster. PyTorch runs eagerly, once as it comes and once in channels_last.
-Figures hold for the machine they were taken on; other work on it disturbs them.
+The contenders share the weights, the images and the optimizer (SGD). Printed is PyTorch's time over
+lucidlite's: above 1, lucidlite is faster. PyTorch runs eagerly, once as it comes and once in
+channels_last.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from side_by_side import OURS, arguments, measure, report, write
 
 import lucidlite
-
-RESULTS = Path(__file__).parent / "results"
-OURS = "lucidlite"
 
 
 class TorchCNNWithGAP(torch.nn.Module):
@@ -94,70 +83,18 @@ def check_losses(steps: dict[str, Callable[[], float]]) -> None:
             raise SystemExit(f"the contenders disagree about the loss: {losses}")
 
 
-def measure(
-    steps: dict[str, Callable[[], float]], rounds: int, repeats: int
-) -> dict[str, list[float]]:
-    """Milliseconds of each timed step; the order of the contenders turns from round to round."""
-    times: dict[str, list[float]] = {name: [] for name in steps}
-    names = list(steps)
-    for i in range(rounds):
-        for name in names[i % len(names) :] + names[: i % len(names)]:
-            steps[name]()
-            for _ in range(repeats):
-                start = time.perf_counter()
-                steps[name]()
-                times[name].append((time.perf_counter() - start) * 1e3)
-    return times
-
-
-def machine() -> dict[str, Any]:
-    """What the figures depend on, besides the code."""
-    cpus = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else range(os.cpu_count())
-    return {
-        "platform": platform.platform(),
-        "cpus": len(cpus),
-        "python": platform.python_version(),
-        "numpy": np.__version__,
-        "torch": torch.__version__,
-        "lucidlite": lucidlite.__version__,
-        "torch_threads": torch.get_num_threads(),
-        "environment": {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")},
-    }
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = arguments(__doc__.splitlines()[0], rounds=10, repeats=3)
     parser.add_argument("--batch", type=int, default=64, help="images a step (64)")
-    parser.add_argument("--rounds", type=int, default=10, help="turns of every contender (10)")
-    parser.add_argument("--repeats", type=int, default=3, help="timed steps in a turn (3)")
-    parser.add_argument("--threads", type=int, help="PyTorch's threads (its own choice)")
-    parser.add_argument(
-        "--json", action="store_true", help="also write benchmarks/results/train_step.json"
-    )
     args = parser.parse_args()
     if args.threads:
         torch.set_num_threads(args.threads)
     steps = contenders(args.batch)
     check_losses(steps)
     times = measure(steps, args.rounds, args.repeats)
-    report = {
-        name: {"median_ms": statistics.median(t), "min_ms": min(t)} for name, t in times.items()
-    }
-    print(f"one training step of CNNWithGAP, batch {args.batch}")
-    for name, row in report.items():
-        for figure in ("median", "min"):
-            row[f"{figure}_ratio"] = row[f"{figure}_ms"] / report[OURS][f"{figure}_ms"]
-        print(
-            f"{name:20} median {row['median_ms']:8.2f} ms, {row['median_ratio']:.2f} of lucidlite's"
-            f"   min {row['min_ms']:8.2f} ms, {row['min_ratio']:.2f} of lucidlite's"
-        )
+    rows = report(f"one training step of CNNWithGAP, batch {args.batch}", times)
     if args.json:
-        RESULTS.mkdir(exist_ok=True)
-        path = RESULTS / "train_step.json"
-        settings = {"batch": args.batch, "rounds": args.rounds, "repeats": args.repeats}
-        content = {"settings": settings, "machine": machine(), "steps": report, "times_ms": times}
-        path.write_text(json.dumps(content, indent=2) + "\n")
-        print(f"written to {path}")
+        write("train_step", vars(args), rows)
 
 
 if __name__ == "__main__":

@@ -106,6 +106,7 @@ PRINTED: dict[str, str] = {
     "pad": "ConstantPadNdBackward0",
     "pad_reflect": "ReflectionPad2DBackward0",
     "pad_replicate": "ReplicationPad2DBackward0",
+    "pad_circular": "CopySlices",
     # normalization and dropout
     "batch_norm": "NativeBatchNormBackward0",
     "layer_norm": "NativeLayerNormBackward0",

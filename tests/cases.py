@@ -331,8 +331,6 @@ row("flatten", [(2, 3, 4)], start_dim=0, end_dim=1)
 row("flatten", [(2, 3, 4)], 1, 1, node="the tensor itself")
 row("flatten", [()])
 row("unflatten", [(2, 6)], 1, (2, -1), layouts=False)
-row("nn.functional.unflatten", [(6,)], 0, (2, 3), layouts=False,
-    parity="torch.nn.functional has no unflatten")  # fmt: skip
 row("transpose", [(2, 3, 4)], 0, -1, dtypes=ALL_DTYPES)
 row("transpose", [()], 0, 0)
 row("swapaxes", [(2, 3, 4)], 0, 2)

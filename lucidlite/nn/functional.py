@@ -23,7 +23,6 @@ from lucidlite.ops.pooling import (
     avg_pool2d,
     max_pool2d,
 )
-from lucidlite.ops.shape import unflatten
 from lucidlite.tensor import Tensor
 
 __all__ = [
@@ -47,7 +46,6 @@ __all__ = [
     "sigmoid",
     "softmax",
     "tanh",
-    "unflatten",
 ]
 
 

@@ -12,7 +12,7 @@ from lucidlite.callsite import error
 from lucidlite.geometry import Window, conv_window
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import check_device, check_tensor
-from lucidlite.ops.indexing import getitem, index_put_add
+from lucidlite.ops.indexing import getitem, index_put_add, taken
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import squeeze, unsqueeze
 from lucidlite.tape import needs_grad, record, wrap
@@ -151,7 +151,7 @@ def pad_from_inside(input: Tensor, padding: tuple[int, int, int, int], mode: str
     backend = input.backend
     row = wrap(backend.asarray(rows).reshape(-1, 1), backend)
     column = wrap(backend.asarray(columns), backend)
-    return getitem(input, (Ellipsis, row, column))
+    return taken(input, (Ellipsis, row, column), f"pad_{mode}")
 
 
 def pad_with_value(input: Tensor, padding: tuple[int, ...], value: float) -> Tensor:

@@ -185,7 +185,7 @@ def _nll_loss(
         if reduction == "mean":
             total = sum(factors)
             out, scale = out / total, where(kept, factors / total, 0.0)
-        index = unsqueeze(where(kept, target, 0), dim)
+        index = unsqueeze(where(kept, to_dtype(target, np.dtype(np.int64)), 0), dim)
     name = "cross_entropy_2d" if input.array.ndim > 2 else ""
     args = (dim, input.array.shape)
     return record(out.array, nll_loss_vjp, (input,), args, save=(index, scale), name=name)

@@ -125,7 +125,7 @@ def _batch_norm(
         mean_, var = backend.channel_stats(x)
         count = x.size // max(x.shape[1], 1)
         for running, now in zip(stats, (mean_, var * (count / max(count - 1, 1))), strict=True):
-            if running is not None:
+            if running is not None and count:
                 backend.blend(running.array, now, momentum)
                 running.bump_version()
     else:

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.geometry import (
-    Pair,
     Window,
     adaptive_output_size,
     adaptive_window,
@@ -14,10 +13,9 @@ from lucidlite.geometry import (
     pool_divisor,
     pool_window,
 )
-from lucidlite.ops.common import check_tensor
+from lucidlite.ops.common import check_dtype, check_tensor
 from lucidlite.ops.matmul import matmul
 from lucidlite.ops.reduce import mean
-from lucidlite.ops.shape import squeeze, unsqueeze
 from lucidlite.tape import needs_grad, record, wrap
 
 if TYPE_CHECKING:
@@ -27,12 +25,14 @@ if TYPE_CHECKING:
     Gradients = tuple[Tensor | None, ...]
 
 
-def _check_dtype(op: str, input: Tensor, kinds: str) -> None:
-    """Refuse a dtype PyTorch has no kernel for: ``kinds`` are the letters of those it has."""
-    if input.array.dtype.kind not in kinds:
-        raise error(
-            NotImplementedError, f"{op}: not implemented for this dtype, got dtype={input.dtype}"
-        )
+def _images(array: Any) -> Any:
+    """A single image as a batch of one, for the kernels."""
+    return array if array.ndim == 4 else array[None]
+
+
+def _of_rank(array: Any, out: Any) -> Any:
+    """A kernel's result without the batch where ``array`` was a single image."""
+    return out if array.ndim == 4 else out[0]
 
 
 def max_pool2d(
@@ -62,18 +62,16 @@ def max_pool2d(
     check_tensor("max_pool2d", "input", input)
     shape = input.array.shape
     window = pool_window("max_pool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
-    _check_dtype("max_pool2d", input, "fiu")
-    x = unsqueeze(input, 0) if len(shape) == 3 else input
-    keep = return_indices or True in needs_grad(x)
-    out, offsets = x.backend.max_pool2d(x.array, window, keep)
-    pooled = record(out, max_pool2d_vjp, (x,), (x.array.shape, window), state=offsets)
-    if len(shape) == 3:
-        pooled = squeeze(pooled, 0)
+    check_dtype("max_pool2d", input, "fiu")
+    backend, x = input.backend, _images(input.array)
+    keep = return_indices or True in needs_grad(input)
+    out, offsets = backend.max_pool2d(x, window, keep)
+    out = _of_rank(input.array, out)
+    pooled = record(out, max_pool2d_vjp, (input,), (x.shape, window), state=offsets)
     if not return_indices:
         return pooled
-    found = x.backend.max_pool2d_indices(offsets, x.array.shape, window)
-    indices = wrap(found, x.backend)
-    return pooled, squeeze(indices, 0) if len(shape) == 3 else indices
+    found = backend.max_pool2d_indices(offsets, x.shape, window)
+    return pooled, wrap(_of_rank(input.array, found), backend)
 
 
 def max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...], window: Window) -> Tensor:
@@ -85,9 +83,10 @@ def max_pool2d_input_grad(
     grad: Tensor, offsets: Tensor, shape: tuple[int, ...], window: Window
 ) -> Tensor:
     """``grad`` scattered to the elements of a ``shape`` image that ``offsets`` name."""
-    out = grad.backend.max_pool2d_input_grad(grad.array, offsets.array, shape, window)
+    g = grad.array
+    out = grad.backend.max_pool2d_input_grad(_images(g), offsets.array, shape, window)
     args = (shape, window)
-    return record(out, max_pool2d_input_grad_vjp, (grad, None), args, save=(offsets,))
+    return record(_of_rank(g, out), max_pool2d_input_grad_vjp, (grad, None), args, save=(offsets,))
 
 
 def max_pool2d_input_grad_vjp(
@@ -101,7 +100,8 @@ def max_pool2d_gather(
     input: Tensor, offsets: Tensor, shape: tuple[int, ...], window: Window
 ) -> Tensor:
     """The elements of ``input`` that ``offsets`` name, one a window."""
-    out = input.backend.max_pool2d_gather(input.array, offsets.array, window)
+    x = input.array
+    out = _of_rank(x, input.backend.max_pool2d_gather(_images(x), offsets.array, window))
     return record(out, max_pool2d_gather_vjp, (input, None), (shape, window), save=(offsets,))
 
 
@@ -145,16 +145,17 @@ def avg_pool2d(
     include_pad = flag("avg_pool2d", "count_include_pad", count_include_pad)
     window = pool_window("avg_pool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = pool_divisor("avg_pool2d", divisor_override)
-    _check_dtype("avg_pool2d", input, "f" if input.array.dtype.itemsize < 8 else "fi")
-    if len(shape) == 3:
-        return squeeze(_avg_pool2d(unsqueeze(input, 0), window, include_pad, divisor), 0)
+    check_dtype("avg_pool2d", input, "f" if input.array.dtype.itemsize < 8 else "fi")
     return _avg_pool2d(input, window, include_pad, divisor)
 
 
-def _avg_pool2d(input: Tensor, window: Window, include_pad: bool, divisor: int | None) -> Tensor:
-    out = input.backend.avg_pool2d(input.array, window, include_pad, divisor)
-    args = (input.array.shape, window, include_pad, divisor)
-    return record(out, avg_pool2d_vjp, (input,), args)
+def _avg_pool2d(
+    input: Tensor, window: Window, include_pad: bool, divisor: int | None, name: str = ""
+) -> Tensor:
+    x = _images(input.array)
+    out = _of_rank(input.array, input.backend.avg_pool2d(x, window, include_pad, divisor))
+    args = (x.shape, window, include_pad, divisor)
+    return record(out, avg_pool2d_vjp, (input,), args, name=name)
 
 
 def avg_pool2d_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
@@ -165,9 +166,10 @@ def avg_pool2d_input_grad(
     grad: Tensor, shape: tuple[int, ...], window: Window, include_pad: bool, divisor: int | None
 ) -> Tensor:
     """``grad`` shared out over its windows: the transpose of ``avg_pool2d``."""
-    out = grad.backend.avg_pool2d_input_grad(grad.array, shape, window, include_pad, divisor)
+    g = grad.array
+    out = grad.backend.avg_pool2d_input_grad(_images(g), shape, window, include_pad, divisor)
     args = (window, include_pad, divisor)
-    return record(out, avg_pool2d_input_grad_vjp, (grad,), args)
+    return record(_of_rank(g, out), avg_pool2d_input_grad_vjp, (grad,), args)
 
 
 def avg_pool2d_input_grad_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
@@ -192,19 +194,21 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     if size == (1, 1):
         return mean(input, (-2, -1), keepdim=True)
     if input.array.size and 0 not in size:
-        _check_dtype("adaptive_avg_pool2d", input, "f")
-    x = unsqueeze(input, 0) if len(shape) == 3 else input
+        check_dtype("adaptive_avg_pool2d", input, "f")
     window = adaptive_window((shape[-2], shape[-1]), size)
-    out = _banded_average(x, size) if window is None else _avg_pool2d(x, window, True, None)
-    return squeeze(out, 0) if len(shape) == 3 else out
+    if window is not None:
+        return _avg_pool2d(input, window, True, None, "adaptive_avg_pool2d")
+    # Averaging as a banded matrix on each side of the image.
+    backend, x = input.backend, input.array
+    rows, columns = (backend.adaptive_matrix(shape[d], size[d], x.dtype) for d in (-2, -1))
+    out = backend.matmul(backend.matmul(rows, x), columns.T)
+    sides = (wrap(rows, backend), wrap(columns, backend))
+    return record(out, adaptive_avg_pool2d_vjp, (input,), save=sides)
 
 
-def _banded_average(input: Tensor, size: Pair) -> Tensor:
-    """Averaging as a banded matrix on each side of the image."""
-    backend, dtype = input.backend, input.array.dtype
-    rows = wrap(backend.adaptive_matrix(input.array.shape[2], size[0], dtype), backend)
-    columns = wrap(backend.adaptive_matrix(input.array.shape[3], size[1], dtype), backend)
-    return matmul(matmul(rows, input), columns.mT)
+def adaptive_avg_pool2d_vjp(node: Node, grad: Tensor) -> Tensor:
+    rows, columns = node.saved_tensors
+    return matmul(matmul(rows.mT, grad), columns)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -221,15 +225,14 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
             "adaptive_max_pool2d: Expected input to have non-zero size for non-batch dimensions, "
             f"got input of shape {shape}",
         )
-    _check_dtype("adaptive_max_pool2d", input, "f")
-    x = unsqueeze(input, 0) if len(shape) == 3 else input
-    out, found = x.backend.adaptive_max_pool2d(x.array, size)
-    indices = wrap(found, x.backend)
-    args = (x.array.shape,)
-    pooled = record(out, adaptive_max_pool2d_vjp, (x,), args, save=(indices,))
-    if len(shape) == 3:
-        pooled, indices = squeeze(pooled, 0), squeeze(indices, 0)
-    return (pooled, indices) if return_indices else pooled
+    check_dtype("adaptive_max_pool2d", input, "f")
+    backend, x = input.backend, _images(input.array)
+    out, found = backend.adaptive_max_pool2d(x, size)
+    out, indices = _of_rank(input.array, out), wrap(found, backend)
+    pooled = record(out, adaptive_max_pool2d_vjp, (input,), (x.shape,), save=(indices,))
+    if not return_indices:
+        return pooled
+    return pooled, wrap(_of_rank(input.array, found), backend)
 
 
 def adaptive_max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -239,7 +242,8 @@ def adaptive_max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) ->
 
 def plane_scatter(grad: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     """``grad`` added at flat positions ``indices`` of zero planes."""
-    out = grad.backend.plane_scatter(grad.array, indices.array, shape)
+    g = grad.array
+    out = _of_rank(g, grad.backend.plane_scatter(_images(g), indices.array, shape))
     return record(out, plane_scatter_vjp, (grad, None), (shape,), save=(indices,))
 
 
@@ -250,7 +254,8 @@ def plane_scatter_vjp(node: Node, grad: Tensor, shape: tuple[int, ...]) -> Gradi
 
 def plane_gather(input: Tensor, indices: Tensor, shape: tuple[int, ...]) -> Tensor:
     """The elements of each plane at flat positions ``indices``."""
-    out = input.backend.plane_gather(input.array, indices.array)
+    x = input.array
+    out = _of_rank(x, input.backend.plane_gather(_images(x), indices.array))
     return record(out, plane_gather_vjp, (input, None), (shape,), save=(indices,))
 
 
