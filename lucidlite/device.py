@@ -17,7 +17,10 @@ class Device:
 
     __slots__ = ("index", "type")
 
-    def __init__(self, type: str | int | Device, index: int | None = None) -> None:
+    type: str
+    index: int | None
+
+    def __init__(self, type: Any, index: int | None = None) -> None:
         if isinstance(type, Device):
             type, index = type.type, type.index if index is None else index
         elif isinstance(type, int) and not isinstance(type, bool):

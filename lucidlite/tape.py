@@ -18,7 +18,7 @@ from lucidlite.grad_mode import grad_mode
 from lucidlite.hooks import NodeHooks, RemovableHandle
 from lucidlite.names import node_name
 from lucidlite.tensor_base import TensorBase
-from lucidlite.view import Version, View
+from lucidlite.view import Steps, Version, View
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array
@@ -227,7 +227,8 @@ def gradient_edge(tensor: TensorBase) -> Edge:
 
 def wrap(array: Array, backend: Backend) -> Tensor:
     """A tensor that sees ``array``, outside any graph."""
-    tensor = TensorBase.concrete.__new__(TensorBase.concrete)
+    kind: Any = TensorBase.concrete
+    tensor = kind.__new__(kind)
     tensor.array = array
     tensor.backend = backend
     if grad_mode.inference:
@@ -311,9 +312,8 @@ def as_view(
     view = base._view
     if not refusal and not grad_mode.enabled:
         refusal = "was created in no_grad mode"
-    if view is None:
-        steps, root = ((op, args),), base
-    else:
-        steps, root, refusal = (*view.steps, (op, args)), view.base, view.refusal or refusal
-    out._view = View(root, steps, out._cell.value, refusal)
+    steps: Steps = ((op, args),)
+    if view is not None:
+        steps, base, refusal = view.steps + steps, view.base, view.refusal or refusal
+    out._view = View(base, steps, out._cell.value, refusal)
     return out

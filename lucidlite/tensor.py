@@ -217,7 +217,8 @@ class Tensor(TensorBase, concrete=True):
 
     def __reduce_ex__(self, protocol: Any) -> Any:
         raise error(
-            TypeError, "pickle: tensors are not pickled; use lucidlite.save, or numpy() and from_numpy"
+            TypeError,
+            "pickle: tensors are not pickled; use lucidlite.save, or numpy() and from_numpy",
         )
 
     # -- facts ---------------------------------------------------------------------------------
@@ -300,12 +301,54 @@ class Tensor(TensorBase, concrete=True):
         """A tensor of ``data`` with this one's dtype and device."""
         kind = self.dtype if dtype is None else as_dtype(dtype, "new_tensor")
         return self._new(read("new_tensor", data, kind), device, requires_grad)
-    def new_zeros(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
-        return self.new_full(listed("new_zeros", "size", size, named), 0, dtype=dtype, device=device, requires_grad=requires_grad)
-    def new_ones(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
-        return self.new_full(listed("new_ones", "size", size, named), 1, dtype=dtype, device=device, requires_grad=requires_grad)
-    def new_empty(self, *size: Any, dtype: Any = None, device: Any = None, requires_grad: _bool = False, **named: Any) -> Tensor:
-        return self.new_full(listed("new_empty", "size", size, named), 0, dtype=dtype, device=device, requires_grad=requires_grad)
+
+    def new_zeros(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: _bool = False,
+        **named: Any,
+    ) -> Tensor:
+        return self.new_full(
+            listed("new_zeros", "size", size, named),
+            0,
+            dtype=dtype,
+            device=device,
+            requires_grad=requires_grad,
+        )
+
+    def new_ones(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: _bool = False,
+        **named: Any,
+    ) -> Tensor:
+        return self.new_full(
+            listed("new_ones", "size", size, named),
+            1,
+            dtype=dtype,
+            device=device,
+            requires_grad=requires_grad,
+        )
+
+    def new_empty(
+        self,
+        *size: Any,
+        dtype: Any = None,
+        device: Any = None,
+        requires_grad: _bool = False,
+        **named: Any,
+    ) -> Tensor:
+        return self.new_full(
+            listed("new_empty", "size", size, named),
+            0,
+            dtype=dtype,
+            device=device,
+            requires_grad=requires_grad,
+        )
     def new_full(self, size: Any, fill_value: Any, *, dtype: Any = None, device: Any = None,
                  requires_grad: _bool = False) -> Tensor:
         """One number in a shape, with this tensor's dtype and device."""
@@ -328,7 +371,7 @@ class Tensor(TensorBase, concrete=True):
         """The gradient summed so far, None before the first; only leaves have one by themselves."""
         if self._grad is None and self._node is not None and not self.retains_grad:
             warnings.warn(
-                "grad: the .grad attribute of a Tensor that is not a leaf Tensor is being accessed. "
+                "grad: the .grad attribute of a Tensor that is not a leaf Tensor is being read. "
                 "Its .grad attribute won't be populated during autograd.backward(). If you want "
                 "it, call .retain_grad() on the non-leaf Tensor first",
                 UserWarning,
@@ -373,7 +416,10 @@ class Tensor(TensorBase, concrete=True):
     def retain_grad(self) -> None:
         """Keep the gradient of this non-leaf in ``.grad`` too."""
         if not self.requires_grad:
-            raise error(RuntimeError, "retain_grad: can't retain_grad on Tensor that has requires_grad=False")
+            raise error(
+                RuntimeError,
+                "retain_grad: can't retain_grad on Tensor that has requires_grad=False",
+            )
         node = self.grad_fn
         if node is not None:
             node.retained = {**(node.retained or {}), self._output_nr: weakref.ref(self)}
@@ -413,32 +459,67 @@ class Tensor(TensorBase, concrete=True):
             self._post_hooks = OrderedDict()
         return add_hook(self._post_hooks, hook)
 
-    # -- arithmetic ----------------------------------------------------------------------------------
+    # -- arithmetic ----------------------------------------------------------------------------
 
-    def __add__(self, other: Any) -> Tensor: return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __sub__(self, other: Any) -> Tensor: return elementwise.sub(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __mul__(self, other: Any) -> Tensor: return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __truediv__(self, other: Any) -> Tensor: return elementwise.div(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __floordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __mod__(self, other: Any) -> Tensor: return elementwise.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __pow__(self, other: Any) -> Tensor: return elementwise.pow(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __radd__(self, other: Any) -> Tensor: return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rsub__(self, other: Any) -> Tensor: return elementwise.rsub(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rmul__(self, other: Any) -> Tensor: return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rtruediv__(self, other: Any) -> Tensor: return elementwise.mul(unary.reciprocal(self), other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rfloordiv__(self, other: Any) -> Tensor: return elementwise.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
-    def __rmod__(self, other: Any) -> Tensor: return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
-    def __rpow__(self, other: Any) -> Tensor: return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
-    def __matmul__(self, other: Any) -> Tensor: return products.matmul(self, as_tensor_operand("matmul", other, self)) if isinstance(other, _ARRAYS) else NotImplemented
-    def __rmatmul__(self, other: Any) -> Tensor: return products.matmul(as_tensor_operand("matmul", other, self), self) if isinstance(other, _ARRAYS) else NotImplemented
+    def __add__(self, other: Any) -> Tensor:
+        return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __sub__(self, other: Any) -> Tensor:
+        return elementwise.sub(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __mul__(self, other: Any) -> Tensor:
+        return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __truediv__(self, other: Any) -> Tensor:
+        return elementwise.div(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __floordiv__(self, other: Any) -> Tensor:
+        return (
+            elementwise.floor_divide(self, other) if isinstance(other, OPERANDS) else NotImplemented
+        )
+    def __mod__(self, other: Any) -> Tensor:
+        return elementwise.remainder(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __pow__(self, other: Any) -> Tensor:
+        return elementwise.pow(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __radd__(self, other: Any) -> Tensor:
+        return elementwise.add(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rsub__(self, other: Any) -> Tensor:
+        return elementwise.rsub(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rmul__(self, other: Any) -> Tensor:
+        return elementwise.mul(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return (
+            elementwise.mul(unary.reciprocal(self), other)
+            if isinstance(other, OPERANDS)
+            else NotImplemented
+        )
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return (
+            elementwise.floor_divide(other, self) if isinstance(other, OPERANDS) else NotImplemented
+        )
+    def __rmod__(self, other: Any) -> Tensor:
+        return elementwise.remainder(other, self) if isinstance(other, OPERANDS) else NotImplemented
+    def __rpow__(self, other: Any) -> Tensor:
+        return elementwise.pow(other, self) if isinstance(other, OPERANDS) else NotImplemented
+    def __matmul__(self, other: Any) -> Tensor:
+        return (
+            products.matmul(self, as_tensor_operand("matmul", other, self))
+            if isinstance(other, _ARRAYS)
+            else NotImplemented
+        )
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return (
+            products.matmul(as_tensor_operand("matmul", other, self), self)
+            if isinstance(other, _ARRAYS)
+            else NotImplemented
+        )
     def __neg__(self) -> Tensor: return unary.neg(self)
     def __pos__(self) -> Tensor: return unary.positive(self)
     def __abs__(self) -> Tensor: return unary.abs(self)
-    def add(self, other: Any, *, alpha: Any = 1) -> Tensor: return elementwise.add(self, other, alpha=alpha)
-    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor: return elementwise.sub(self, other, alpha=alpha)
+    def add(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return elementwise.add(self, other, alpha=alpha)
+    def sub(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return elementwise.sub(self, other, alpha=alpha)
     def mul(self, other: Any) -> Tensor: return elementwise.mul(self, other)
     def multiply(self, other: Any) -> Tensor: return elementwise.mul(self, other)
-    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor: return elementwise.div(self, other, rounding_mode=rounding_mode)
+    def div(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return elementwise.div(self, other, rounding_mode=rounding_mode)
     def floor_divide(self, other: Any) -> Tensor: return elementwise.floor_divide(self, other)
     def remainder(self, other: Any) -> Tensor: return elementwise.remainder(self, other)
     def pow(self, exponent: Any) -> Tensor: return elementwise.pow(self, exponent)
@@ -447,7 +528,8 @@ class Tensor(TensorBase, concrete=True):
     def minimum(self, other: Any) -> Tensor: return choose.minimum(self, other)
     def clamp(self, min: Any = None, max: Any = None) -> Tensor: return choose.clamp(self, min, max)
     def clip(self, min: Any = None, max: Any = None) -> Tensor: return choose.clamp(self, min, max)
-    def where(self, condition: Tensor, other: Any) -> Tensor: return choose.where(condition, self, other)
+    def where(self, condition: Tensor, other: Any) -> Tensor:
+        return choose.where(condition, self, other)
     def lerp(self, end: Tensor, weight: Any) -> Tensor: return elementwise.lerp(self, end, weight)
     def abs(self) -> Tensor: return unary.abs(self)
     def absolute(self) -> Tensor: return unary.abs(self)
@@ -474,24 +556,38 @@ class Tensor(TensorBase, concrete=True):
     def sigmoid(self) -> Tensor: return activation.sigmoid(self)
     def tanh(self) -> Tensor: return activation.tanh(self)
     def erf(self) -> Tensor: return activation.erf(self)
-    def softmax(self, dim: _int, dtype: Any = None) -> Tensor: return activation.softmax(self, dim, dtype)
-    def log_softmax(self, dim: _int, dtype: Any = None) -> Tensor: return activation.log_softmax(self, dim, dtype)
+    def softmax(self, dim: _int, dtype: Any = None) -> Tensor:
+        return activation.softmax(self, dim, dtype)
+    def log_softmax(self, dim: _int, dtype: Any = None) -> Tensor:
+        return activation.log_softmax(self, dim, dtype)
 
-    # -- comparison and logic ------------------------------------------------------------------------
+    # -- comparison and logic ------------------------------------------------------------------
 
-    def __eq__(self, other: Any) -> Tensor: return compare.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[override]
-    def __ne__(self, other: Any) -> Tensor: return compare.ne(self, other) if isinstance(other, OPERANDS) else NotImplemented  # type: ignore[override]
-    def __lt__(self, other: Any) -> Tensor: return compare.lt(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __le__(self, other: Any) -> Tensor: return compare.le(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __gt__(self, other: Any) -> Tensor: return compare.gt(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __ge__(self, other: Any) -> Tensor: return compare.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __eq__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return compare.eq(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __ne__(self, other: Any) -> Tensor:  # type: ignore[override]
+        return compare.ne(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __lt__(self, other: Any) -> Tensor:
+        return compare.lt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __le__(self, other: Any) -> Tensor:
+        return compare.le(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __gt__(self, other: Any) -> Tensor:
+        return compare.gt(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __ge__(self, other: Any) -> Tensor:
+        return compare.ge(self, other) if isinstance(other, OPERANDS) else NotImplemented
     __hash__ = object.__hash__
-    def __and__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __or__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __xor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rand__(self, other: Any) -> Tensor: return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __ror__(self, other: Any) -> Tensor: return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
-    def __rxor__(self, other: Any) -> Tensor: return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __and__(self, other: Any) -> Tensor:
+        return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __or__(self, other: Any) -> Tensor:
+        return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __xor__(self, other: Any) -> Tensor:
+        return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rand__(self, other: Any) -> Tensor:
+        return compare.bitwise_and(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __ror__(self, other: Any) -> Tensor:
+        return compare.bitwise_or(self, other) if isinstance(other, OPERANDS) else NotImplemented
+    def __rxor__(self, other: Any) -> Tensor:
+        return compare.bitwise_xor(self, other) if isinstance(other, OPERANDS) else NotImplemented
     def __invert__(self) -> Tensor: return compare.invert(self)
     def eq(self, other: Any) -> Tensor: return compare.eq(self, other)
     def ne(self, other: Any) -> Tensor: return compare.ne(self, other)
@@ -518,33 +614,52 @@ class Tensor(TensorBase, concrete=True):
                  equal_nan: _bool = False) -> _bool:
         return compare.allclose(self, other, rtol, atol, equal_nan)
 
-    # -- reductions ----------------------------------------------------------------------------------
+    # -- reductions ----------------------------------------------------------------------------
 
-    def sum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.sum(self, dim, keepdim, dtype=dtype)
-    def mean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.mean(self, dim, keepdim, dtype=dtype)
-    def prod(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor: return reduce.prod(self, dim, keepdim, dtype=dtype)
+    def sum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
+        return reduce.sum(self, dim, keepdim, dtype=dtype)
+    def mean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
+        return reduce.mean(self, dim, keepdim, dtype=dtype)
+    def prod(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
+        return reduce.prod(self, dim, keepdim, dtype=dtype)
     def var(self, dim: Any = None, unbiased: Any = None, keepdim: _bool = False, *,
             correction: _float | None = None) -> Tensor:
         return statistics.var(self, dim, unbiased, keepdim, correction=correction)
     def std(self, dim: Any = None, unbiased: Any = None, keepdim: _bool = False, *,
             correction: _float | None = None) -> Tensor:
         return statistics.std(self, dim, unbiased, keepdim, correction=correction)
-    def cumsum(self, dim: _int, *, dtype: Any = None) -> Tensor: return reduce.cumsum(self, dim, dtype=dtype)
-    def max(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any: return extremes.max(self, dim, keepdim, other=other)
-    def min(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any: return extremes.min(self, dim, keepdim, other=other)
-    def amax(self, dim: Any = (), keepdim: _bool = False) -> Tensor: return extremes.amax(self, dim, keepdim)
-    def amin(self, dim: Any = (), keepdim: _bool = False) -> Tensor: return extremes.amin(self, dim, keepdim)
-    def argmax(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return extremes.argmax(self, dim, keepdim)
-    def argmin(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return extremes.argmin(self, dim, keepdim)
-    def any(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return reduce.any(self, dim, keepdim)
-    def all(self, dim: Any = None, keepdim: _bool = False) -> Tensor: return reduce.all(self, dim, keepdim)
-    def logsumexp(self, dim: Any, keepdim: _bool = False) -> Tensor: return statistics.logsumexp(self, dim, keepdim)
-    def norm(self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None) -> Tensor: return statistics.norm(self, p, dim, keepdim, dtype=dtype)
-    def sort(self, dim: _int = -1, descending: _bool = False, *, stable: Any = None) -> Any: return sorting.sort(self, dim, descending, stable=stable)
-    def argsort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor: return sorting.argsort(self, dim, descending, stable)
-    def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Any: return sorting.topk(self, k, dim, largest, sorted)
+    def cumsum(self, dim: _int, *, dtype: Any = None) -> Tensor:
+        return reduce.cumsum(self, dim, dtype=dtype)
+    def max(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any:
+        return extremes.max(self, dim, keepdim, other=other)
+    def min(self, dim: Any = None, keepdim: _bool = False, *, other: Any = None) -> Any:
+        return extremes.min(self, dim, keepdim, other=other)
+    def amax(self, dim: Any = (), keepdim: _bool = False) -> Tensor:
+        return extremes.amax(self, dim, keepdim)
+    def amin(self, dim: Any = (), keepdim: _bool = False) -> Tensor:
+        return extremes.amin(self, dim, keepdim)
+    def argmax(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
+        return extremes.argmax(self, dim, keepdim)
+    def argmin(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
+        return extremes.argmin(self, dim, keepdim)
+    def any(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
+        return reduce.any(self, dim, keepdim)
+    def all(self, dim: Any = None, keepdim: _bool = False) -> Tensor:
+        return reduce.all(self, dim, keepdim)
+    def logsumexp(self, dim: Any, keepdim: _bool = False) -> Tensor:
+        return statistics.logsumexp(self, dim, keepdim)
 
-    # -- products ------------------------------------------------------------------------------------
+    def norm(
+        self, p: Any = "fro", dim: Any = None, keepdim: _bool = False, dtype: Any = None
+    ) -> Tensor: return statistics.norm(self, p, dim, keepdim, dtype=dtype)
+    def sort(self, dim: _int = -1, descending: _bool = False, *, stable: Any = None) -> Any:
+        return sorting.sort(self, dim, descending, stable=stable)
+    def argsort(self, dim: _int = -1, descending: _bool = False, stable: _bool = False) -> Tensor:
+        return sorting.argsort(self, dim, descending, stable)
+    def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Any:
+        return sorting.topk(self, k, dim, largest, sorted)
+
+    # -- products ------------------------------------------------------------------------------
 
     def matmul(self, other: Tensor) -> Tensor: return products.matmul(self, other)
     def mm(self, other: Tensor) -> Tensor: return products.mm(self, other)
@@ -555,32 +670,47 @@ class Tensor(TensorBase, concrete=True):
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
         return products.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
 
-    # -- shape ---------------------------------------------------------------------------------------
+    # -- shape ---------------------------------------------------------------------------------
 
-    def view(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.view(self, listed("view", "size", shape, named))
-    def reshape(self, *shape: Any, **named: Any) -> Tensor: return shape_ops.reshape(self, listed("reshape", "shape", shape, named))
-    def permute(self, *dims: Any, **named: Any) -> Tensor: return shape_ops.permute(self, listed("permute", "dims", dims, named))
-    def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor: return shape_ops.flatten(self, start_dim, end_dim)
-    def unflatten(self, dim: _int, sizes: Any) -> Tensor: return shape_ops.unflatten(self, dim, sizes)
+    def view(self, *shape: Any, **named: Any) -> Tensor:
+        return shape_ops.view(self, listed("view", "size", shape, named))
+    def reshape(self, *shape: Any, **named: Any) -> Tensor:
+        return shape_ops.reshape(self, listed("reshape", "shape", shape, named))
+    def permute(self, *dims: Any, **named: Any) -> Tensor:
+        return shape_ops.permute(self, listed("permute", "dims", dims, named))
+    def flatten(self, start_dim: _int = 0, end_dim: _int = -1) -> Tensor:
+        return shape_ops.flatten(self, start_dim, end_dim)
+    def unflatten(self, dim: _int, sizes: Any) -> Tensor:
+        return shape_ops.unflatten(self, dim, sizes)
     def view_as(self, other: Tensor) -> Tensor: return shape_ops.view(self, other.shape)
     def reshape_as(self, other: Tensor) -> Tensor: return shape_ops.reshape(self, other.shape)
-    def transpose(self, dim0: _int, dim1: _int) -> Tensor: return shape_ops.transpose(self, dim0, dim1)
-    def swapaxes(self, axis0: _int, axis1: _int) -> Tensor: return shape_ops.transpose(self, axis0, axis1)
-    def movedim(self, source: Any, destination: Any) -> Tensor: return shape_ops.movedim(self, source, destination)
+    def transpose(self, dim0: _int, dim1: _int) -> Tensor:
+        return shape_ops.transpose(self, dim0, dim1)
+    def swapaxes(self, axis0: _int, axis1: _int) -> Tensor:
+        return shape_ops.transpose(self, axis0, axis1)
+    def movedim(self, source: Any, destination: Any) -> Tensor:
+        return shape_ops.movedim(self, source, destination)
     def t(self) -> Tensor: return shape_ops.t(self)
     def squeeze(self, dim: Any = None) -> Tensor: return shape_ops.squeeze(self, dim)
     def unsqueeze(self, dim: _int) -> Tensor: return shape_ops.unsqueeze(self, dim)
-    def expand(self, *sizes: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("expand", "size", sizes, named))
+    def expand(self, *sizes: Any, **named: Any) -> Tensor:
+        return shape_ops.expand(self, listed("expand", "size", sizes, named))
     def expand_as(self, other: Tensor) -> Tensor: return shape_ops.expand(self, other.shape)
-    def broadcast_to(self, *size: Any, **named: Any) -> Tensor: return shape_ops.expand(self, listed("broadcast_to", "size", size, named))
+    def broadcast_to(self, *size: Any, **named: Any) -> Tensor:
+        return shape_ops.expand(self, listed("broadcast_to", "size", size, named))
     def contiguous(self) -> Tensor: return shape_ops.contiguous(self)
     def detach(self) -> Tensor: return shape_ops.detach(self)
-    def repeat(self, *repeats: Any, **named: Any) -> Tensor: return join.repeat(self, listed("repeat", "repeats", repeats, named))
-    def tile(self, *dims: Any, **named: Any) -> Tensor: return join.tile(self, listed("tile", "dims", dims, named))
-    def flip(self, *dims: Any, **named: Any) -> Tensor: return join.flip(self, listed("flip", "dims", dims, named))
+    def repeat(self, *repeats: Any, **named: Any) -> Tensor:
+        return join.repeat(self, listed("repeat", "repeats", repeats, named))
+    def tile(self, *dims: Any, **named: Any) -> Tensor:
+        return join.tile(self, listed("tile", "dims", dims, named))
+    def flip(self, *dims: Any, **named: Any) -> Tensor:
+        return join.flip(self, listed("flip", "dims", dims, named))
     def roll(self, shifts: Any, dims: Any = None) -> Tensor: return join.roll(self, shifts, dims)
-    def split(self, split_size: Any, dim: _int = 0) -> tuple[Tensor, ...]: return join.split(self, split_size, dim)
-    def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]: return join.chunk(self, chunks, dim)
+    def split(self, split_size: Any, dim: _int = 0) -> tuple[Tensor, ...]:
+        return join.split(self, split_size, dim)
+    def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
+        return join.chunk(self, chunks, dim)
     def unbind(self, dim: _int = 0) -> tuple[Tensor, ...]: return join.unbind(self, dim)
 
     @property
@@ -593,34 +723,54 @@ class Tensor(TensorBase, concrete=True):
         """The last two dims exchanged, as a view."""
         return shape_ops.matrix_transpose(self)
 
-    # -- indexing ------------------------------------------------------------------------------------
+    # -- indexing ------------------------------------------------------------------------------
 
     def __getitem__(self, key: Any) -> Tensor: return indexing.getitem(self, key)
     def __setitem__(self, key: Any, value: Any) -> None: return inplace.setitem(self, key, value)
     def select(self, dim: _int, index: _int) -> Tensor: return indexing.select(self, dim, index)
-    def narrow(self, dim: _int, start: _int, length: _int) -> Tensor: return indexing.narrow(self, dim, start, length)
-    def index_select(self, dim: _int, index: Tensor) -> Tensor: return indexing.index_select(self, dim, index)
+    def narrow(self, dim: _int, start: _int, length: _int) -> Tensor:
+        return indexing.narrow(self, dim, start, length)
+    def index_select(self, dim: _int, index: Tensor) -> Tensor:
+        return indexing.index_select(self, dim, index)
     def gather(self, dim: _int, index: Tensor) -> Tensor: return gather.gather(self, dim, index)
-    def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor: return gather.scatter_add(self, dim, index, src)
-    def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor: return gather.take_along_dim(self, indices, dim)
-    def masked_fill(self, mask: Tensor, value: Any) -> Tensor: return choose.masked_fill(self, mask, value)
+    def scatter_add(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
+        return gather.scatter_add(self, dim, index, src)
+    def take_along_dim(self, indices: Tensor, dim: _int | None = None) -> Tensor:
+        return gather.take_along_dim(self, indices, dim)
+    def masked_fill(self, mask: Tensor, value: Any) -> Tensor:
+        return choose.masked_fill(self, mask, value)
     def masked_select(self, mask: Tensor) -> Tensor: return gather.masked_select(self, mask)
-    def nonzero(self, *, as_tuple: _bool = False) -> Any: return indexing.nonzero(self, as_tuple=as_tuple)
+    def nonzero(self, *, as_tuple: _bool = False) -> Any:
+        return indexing.nonzero(self, as_tuple=as_tuple)
 
-    # -- in place ------------------------------------------------------------------------------------
+    # -- in place ------------------------------------------------------------------------------
 
-    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor: return inplace.assign("add_", self, lambda x: elementwise.add(x, other, alpha=alpha))
-    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor: return inplace.assign("sub_", self, lambda x: elementwise.sub(x, other, alpha=alpha))
-    def mul_(self, other: Any) -> Tensor: return inplace.assign("mul_", self, lambda x: elementwise.mul(x, other))
-    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor: return inplace.assign("div_", self, lambda x: elementwise.div(x, other, rounding_mode=rounding_mode))
-    def pow_(self, exponent: Any) -> Tensor: return inplace.assign("pow_", self, lambda x: elementwise.pow(x, exponent))
-    def floor_divide_(self, other: Any) -> Tensor: return inplace.assign("floor_divide_", self, lambda x: elementwise.floor_divide(x, other))
-    def bitwise_and_(self, other: Any) -> Tensor: return inplace.assign("bitwise_and_", self, lambda x: compare.bitwise_and(x, other))
-    def bitwise_or_(self, other: Any) -> Tensor: return inplace.assign("bitwise_or_", self, lambda x: compare.bitwise_or(x, other))
-    def bitwise_xor_(self, other: Any) -> Tensor: return inplace.assign("bitwise_xor_", self, lambda x: compare.bitwise_xor(x, other))
-    def remainder_(self, other: Any) -> Tensor: return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
-    def clamp_(self, min: Any = None, max: Any = None) -> Tensor: return inplace.assign("clamp_", self, lambda x: choose.clamp(x, min, max))
-    def lerp_(self, end: Tensor, weight: Any) -> Tensor: return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
+    def add_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return inplace.assign("add_", self, lambda x: elementwise.add(x, other, alpha=alpha))
+    def sub_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return inplace.assign("sub_", self, lambda x: elementwise.sub(x, other, alpha=alpha))
+    def mul_(self, other: Any) -> Tensor:
+        return inplace.assign("mul_", self, lambda x: elementwise.mul(x, other))
+    def div_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return inplace.assign(
+            "div_", self, lambda x: elementwise.div(x, other, rounding_mode=rounding_mode)
+        )
+    def pow_(self, exponent: Any) -> Tensor:
+        return inplace.assign("pow_", self, lambda x: elementwise.pow(x, exponent))
+    def floor_divide_(self, other: Any) -> Tensor:
+        return inplace.assign("floor_divide_", self, lambda x: elementwise.floor_divide(x, other))
+    def bitwise_and_(self, other: Any) -> Tensor:
+        return inplace.assign("bitwise_and_", self, lambda x: compare.bitwise_and(x, other))
+    def bitwise_or_(self, other: Any) -> Tensor:
+        return inplace.assign("bitwise_or_", self, lambda x: compare.bitwise_or(x, other))
+    def bitwise_xor_(self, other: Any) -> Tensor:
+        return inplace.assign("bitwise_xor_", self, lambda x: compare.bitwise_xor(x, other))
+    def remainder_(self, other: Any) -> Tensor:
+        return inplace.assign("remainder_", self, lambda x: elementwise.remainder(x, other))
+    def clamp_(self, min: Any = None, max: Any = None) -> Tensor:
+        return inplace.assign("clamp_", self, lambda x: choose.clamp(x, min, max))
+    def lerp_(self, end: Tensor, weight: Any) -> Tensor:
+        return inplace.assign("lerp_", self, lambda x: elementwise.lerp(x, end, weight))
     def abs_(self) -> Tensor: return inplace.assign("abs_", self, unary.abs)
     def neg_(self) -> Tensor: return inplace.assign("neg_", self, unary.neg)
     def sqrt_(self) -> Tensor: return inplace.assign("sqrt_", self, unary.sqrt)
@@ -647,10 +797,12 @@ class Tensor(TensorBase, concrete=True):
     def __ior__(self, other: Any) -> Tensor: return self.bitwise_or_(other)
     def __ixor__(self, other: Any) -> Tensor: return self.bitwise_xor_(other)
     def __imod__(self, other: Any) -> Tensor: return self.remainder_(other)
-    def copy_(self, src: Tensor, non_blocking: _bool = False) -> Tensor: return inplace.copy_(self, src, non_blocking)
+    def copy_(self, src: Tensor, non_blocking: _bool = False) -> Tensor:
+        return inplace.copy_(self, src, non_blocking)
     def fill_(self, value: Any) -> Tensor: return inplace.fill_(self, value)
     def zero_(self) -> Tensor: return inplace.assign("zero_", self, unary.zero)
-    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor: return inplace.masked_fill_(self, mask, value)
+    def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
+        return inplace.masked_fill_(self, mask, value)
 
 
 def _is_size(value: Any) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from lucidlite.backends import Backend
@@ -11,6 +10,7 @@ from lucidlite.callsite import error
 from lucidlite.device import Device
 from lucidlite.dtypes import dtype, from_numpy_dtype
 from lucidlite.grad_mode import enable_grad, grad_mode
+from lucidlite.hooks import HookTable
 from lucidlite.size import Size
 from lucidlite.view import Version, View, replay
 
@@ -36,8 +36,8 @@ class TensorBase:
     _cell: Version | None = None
     _view: View | None = None
     _accumulator: weakref.ref[AccumulateGrad] | None = None
-    _hooks: dict[int, Callable[..., Any]] | None = None
-    _post_hooks: dict[int, Callable[..., Any]] | None = None
+    _hooks: HookTable | None = None
+    _post_hooks: HookTable | None = None
     _inference = False
 
     def __init_subclass__(cls, concrete: bool = False, **kwargs: Any) -> None:

@@ -139,6 +139,7 @@ class Backend(
             input = self.map("multiply", input, self.asarray(kind(beta), a.dtype))
         return self.map("add", out, input)
 
+    @in_float32
     def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
         """``x @ weight.T + bias`` over leading dims."""
         lead = x.shape[:-1]
@@ -204,4 +205,4 @@ def is_conv_layout(array: Array) -> bool:
         if stride_w < row:
             return False
         row = stride_w * w
-    return h == 1 or stride_h >= row
+    return bool(h == 1 or stride_h >= row)

@@ -290,9 +290,10 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     check_tensor("lerp", "end", end)
     check_dtype("lerp", input, "f")
     scalar = not hasattr(weight, "array")
-    if scalar:
-        weight = wrap(input.backend.asarray(weight, input.array.dtype), input.backend)
-    for name, other in (("end", end), ("weight", weight)):
+    if scalar:  # a number stays float32 beside float16
+        kind = np.promote_types(input.array.dtype, np.float32)
+        weight = wrap(input.backend.asarray(weight, kind), input.backend)
+    for name, other in (("end", end), ("weight", end if scalar else weight)):
         if other.array.dtype != input.array.dtype:
             raise error(
                 RuntimeError,

@@ -294,7 +294,7 @@ def cross_entropy(
         smooth = sum(smooth)
     if reduction == "mean":
         smooth = smooth / sum(factors)
-    share = label_smoothing / input.array.shape[dim]
+    share: float = label_smoothing / input.array.shape[dim]
     return (1.0 - label_smoothing) * loss + share * smooth
 
 
@@ -318,7 +318,8 @@ def _soft_cross_entropy(
     total = -sum(terms)
     if reduction == "sum":
         return total
-    return total / (input.array.size / max(input.array.shape[dim], 1))
+    samples: float = input.array.size / max(input.array.shape[dim], 1)
+    return total / samples
 
 
 def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:

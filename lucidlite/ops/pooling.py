@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from lucidlite.callsite import error
 from lucidlite.geometry import (
     Window,
@@ -13,7 +15,7 @@ from lucidlite.geometry import (
     pool_divisor,
     pool_window,
 )
-from lucidlite.ops.common import check_dtype, check_tensor
+from lucidlite.ops.common import check_dtype, check_tensor, widened
 from lucidlite.ops.matmul import matmul
 from lucidlite.ops.reduce import mean
 from lucidlite.tape import needs_grad, record, wrap
@@ -200,14 +202,18 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         return _avg_pool2d(input, window, True, None, "adaptive_avg_pool2d")
     # Averaging as a banded matrix on each side of the image.
     backend, x = input.backend, input.array
-    rows, columns = (backend.adaptive_matrix(shape[d], size[d], x.dtype) for d in (-2, -1))
-    out = backend.matmul(backend.matmul(rows, x), columns.T)
+    kind = np.promote_types(x.dtype, np.float32)
+    rows, columns = (backend.adaptive_matrix(shape[d], size[d], kind) for d in (-2, -1))
+    out = backend.matmul(rows, x if x.dtype == kind else backend.cast(x, kind))
+    out = backend.matmul(out, columns.T)
+    out = out if x.dtype == kind else backend.cast(out, x.dtype)
     sides = (wrap(rows, backend), wrap(columns, backend))
     return record(out, adaptive_avg_pool2d_vjp, (input,), save=sides)
 
 
 def adaptive_avg_pool2d_vjp(node: Node, grad: Tensor) -> Tensor:
     rows, columns = node.saved_tensors
+    (grad,) = widened(grad)
     return matmul(matmul(rows.mT, grad), columns)
 
 

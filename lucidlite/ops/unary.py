@@ -93,8 +93,7 @@ def sqrt_vjp(node: Node, grad: Tensor) -> Tensor:
 def rsqrt(input: Tensor) -> Tensor:
     """``1 / sqrt(input)``. Semantics: torch.rsqrt."""
     x = floating("rsqrt", input)
-    out = x.backend.map("reciprocal", x.backend.map("sqrt", x.array))
-    return record(out, rsqrt_vjp, (x,), save=(OUT,))
+    return record(x.backend.rsqrt(x.array), rsqrt_vjp, (x,), save=(OUT,))
 
 
 def rsqrt_vjp(node: Node, grad: Tensor) -> Tensor:

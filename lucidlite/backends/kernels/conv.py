@@ -72,7 +72,7 @@ class ConvKernels:
         state: Any,
         window: Window,
         groups: int,
-        needs: tuple[bool, bool, bool],
+        needs: tuple[bool, ...],
     ) -> Grads:
         """(dx, dw, db), None for each that ``needs`` says nobody wants."""
         del state

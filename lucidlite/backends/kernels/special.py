@@ -78,6 +78,11 @@ class SpecialKernels:
         return self.map("reciprocal", out)
 
     @in_float32
+    def rsqrt(self, x: Array) -> Array:
+        """``1 / sqrt(x)``."""
+        return self.map("reciprocal", self.map("sqrt", x))
+
+    @in_float32
     def round_decimals(self, x: Array, decimals: int) -> Array:
         """The nearest multiples of ``10 ** -decimals``."""
         scale = self.xp.asarray(10.0 ** abs(decimals), x.dtype)

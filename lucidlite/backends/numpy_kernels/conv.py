@@ -72,7 +72,7 @@ class NumPyConv(ConvKernels):
         state: Any,
         window: Window,
         groups: int,
-        needs: tuple[bool, bool, bool],
+        needs: tuple[bool, ...],
     ) -> Grads:
         del state
         # Once for both gradients: the image of a broadcast or NCHW gradient is a copy.
