@@ -291,6 +291,12 @@ def function_vjp(
             f"(expected {len(slots)}, got {len(returned)})",
         )
     for index, (grad, is_tensor) in enumerate(zip(returned, slots, strict=False)):
+        if grad is not None and not isinstance(grad, Tensor):
+            raise error(
+                RuntimeError,
+                f"Function: {cls.__name__}.backward must return tensors or None, "
+                f"got {type(grad).__name__} at position {index + 1}",
+            )
         if grad is not None and not is_tensor:
             raise error(
                 RuntimeError,

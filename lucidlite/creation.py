@@ -232,11 +232,13 @@ def arange(
     kind = kind if dtype is None else as_dtype(dtype, "arange")
     if kind.category == 0:
         raise error(NotImplementedError, "arange: not implemented for dtype=torch.bool")
+    if not all(math.isfinite(v) for v in numbers):
+        raise error(
+            RuntimeError, f"arange: unsupported range: {numbers[0]} -> {numbers[1]}, step {step}"
+        )
     first, last, by = numbers if kind is not int64 else (int(v) for v in numbers)
     if by == 0:
         raise error(RuntimeError, f"arange: step must be nonzero, got step={step}")
-    if not (math.isfinite(first) and math.isfinite(last)):
-        raise error(RuntimeError, f"arange: unsupported range: {first} -> {last}")
     if (last - first) * by < 0:
         raise error(
             RuntimeError,

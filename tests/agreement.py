@@ -14,13 +14,8 @@ import lucidlite
 class Scripts(dict[str, Callable[[Any], Any]]):
     """Functions of the framework ``T``, collected by decorating them.
 
-    A script returns tensors and Python values, nested as it likes. ``later`` says which ones don't
-    hold yet, and why.
+    A script returns tensors and Python values, nested as it likes.
     """
-
-    def __init__(self, **later: str) -> None:
-        super().__init__()
-        self.later = later
 
     def __call__(self, script: Callable[[Any], Any]) -> Callable[[Any], Any]:
         self[script.__name__] = script
@@ -28,20 +23,7 @@ class Scripts(dict[str, Callable[[Any], Any]]):
 
     @property
     def each(self) -> Any:
-        assert self.later.keys() <= self.keys()
-        return pytest.mark.parametrize(
-            "script",
-            [
-                pytest.param(
-                    script,
-                    id=name,
-                    marks=pytest.mark.xfail(reason=self.later[name], strict=False)
-                    if name in self.later
-                    else (),
-                )
-                for name, script in self.items()
-            ],
-        )
+        return pytest.mark.parametrize("script", self.values(), ids=self.keys())
 
 
 def outcome(T: Any, script: Callable[[Any], Any]) -> Any:

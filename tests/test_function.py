@@ -11,7 +11,7 @@ from agreement import Scripts, agree
 import lucidlite
 
 works = Scripts()
-refused = Scripts(a_gradient_that_is_no_tensor="an AttributeError of ours")
+refused = Scripts()
 
 
 def leaf(T, *values):

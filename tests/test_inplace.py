@@ -8,7 +8,10 @@ from agreement import Scripts, agree
 
 import lucidlite
 
-works, refused = Scripts(), Scripts()
+works = Scripts(
+    a_late_view_as_the_second_operand="tape._edges reads _requires_grad without refreshing a view"
+)
+refused = Scripts()
 
 
 def start(T, shape=(2, 3)):
@@ -251,6 +254,17 @@ def a_view_of_a_tensor_that_joins_the_graph(T):
     v = base[1]
     base.copy_(x)
     return [*finish(x, v), base.is_leaf, v.is_leaf]
+
+
+@works
+def a_late_view_as_the_second_operand(T):
+    """The first operand requires a gradient anyway: the second must be asked all the same."""
+    x, y = start(T)
+    v = T.zeros(6).reshape(2, 3)
+    v.add_(x)
+    z = y + v
+    w = T.cat([y, v])
+    return finish(x, z, w)
 
 
 @works

@@ -171,7 +171,7 @@ def number_array(op: str, value: Any, like: TensorBase) -> Any:
         raise error(TypeError, f"{op}: expected a number, got {type(value).__name__}")
     if kind.kind in "iu":
         info = np.iinfo(kind)
-        low = info.min if kind.kind == "i" else -info.max
+        low = info.min if kind.kind == "i" or isinstance(value, float) else -info.max
         if not low <= value <= info.max:  # NaN and inf too
             raise error(
                 RuntimeError,

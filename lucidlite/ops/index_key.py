@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,13 @@ def normalize(input: Tensor, key: Any) -> tuple[Key, bool]:
     Returns it with whether it is basic (no tensors: the result is a view).
     """
     if isinstance(key, tuple) or (isinstance(key, list) and _means_tuple(key)):
+        if isinstance(key, list):
+            warnings.warn(
+                "getitem: a list of sequences is read as a tuple of indices, as PyTorch does for "
+                "now; use x[tuple(key)] or x[tensor(key)]",
+                UserWarning,
+                stacklevel=4,
+            )
         items = tuple([_item(input, item) for item in key])
     else:
         items = (_item(input, key),)

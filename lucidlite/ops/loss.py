@@ -344,5 +344,3 @@ def cross_entropy_vjp(
     classes = wrap(x.backend.xp.arange(x.array.shape[1]), x.backend)
     hot = to_dtype(unsqueeze(target, 1) == classes, x.array.dtype)
     return (softmax(x, 1) - hot) * unsqueeze(scale * grad, 1), None
-
-

@@ -9,6 +9,7 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
+from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import check_dtype, check_tensor, to_dtype, widened, wrap_dim, wrap_dims
 from lucidlite.ops.indexing import select
 from lucidlite.ops.join import flip, stack
@@ -130,6 +131,8 @@ def prod(
 def prod_vjp(node: Node, grad: Tensor, dim: int | None, keepdim: bool) -> Tensor:
     x, out, grad = widened(*node.saved_tensors, grad)
     if dim is None:
+        if not grad_mode.enabled and int((x.array == 0).sum()) > 1:
+            return wrap(x.backend.xp.zeros_like(x.array), x.backend)
         flat = reshape(x, (x.array.size,))
         return reshape(_prod_grad(grad, flat, out, 0, False), x.array.shape)
     return _prod_grad(grad, x, out, dim, keepdim)
