@@ -260,7 +260,7 @@ def record(
     PyTorch prints another name for, ``backend`` the result's where it isn't the inputs'.
     """
     out = wrap(array, inputs[0].backend if backend is None else backend)
-    if grad_mode.enabled and _wanted(inputs):
+    if grad_mode.enabled and any(map(_asks, inputs)):
         node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         out._node, out._requires_grad = node, True
         node.keep((out,), save, state)
@@ -279,7 +279,7 @@ def record_many(
 ) -> tuple[Tensor, ...]:
     """``record`` for an op with several outputs: one Node, whose vjp gets a tuple of gradients."""
     outs = tuple([wrap(array, inputs[0].backend) for array in arrays])
-    if grad_mode.enabled and _wanted(inputs):
+    if grad_mode.enabled and any(map(_asks, inputs)):
         node = _node_class(vjp, name)(vjp, _edges(inputs), args)
         node.many = True
         for nr, out in enumerate(outs):
@@ -289,15 +289,13 @@ def record_many(
     return outs
 
 
-def _wanted(inputs: Sequence[Any]) -> bool:
-    for t in inputs:
-        if t is not None and (t._requires_grad if t._view is None else t.requires_grad):
-            return True
-    return False
+def _asks(t: Any) -> bool:
+    """Whether an input requires grad; a view may have joined the graph with its base since."""
+    return t is not None and (t._requires_grad if t._view is None else t.requires_grad)
 
 
-def _edges(inputs: Sequence[TensorBase | None]) -> tuple[Edge | None, ...]:
-    return tuple([gradient_edge(t) if t is not None and t._requires_grad else None for t in inputs])
+def _edges(inputs: Sequence[Any]) -> tuple[Edge | None, ...]:
+    return tuple([gradient_edge(t) if _asks(t) else None for t in inputs])
 
 
 def as_view(

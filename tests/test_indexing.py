@@ -101,13 +101,13 @@ def test_refusals_name_what_they_got():
 
 ALONG = {
     "gather": lambda T, x, i: T.gather(x, 1, i),
-    "gather of the first dim": lambda T, x, i: x.gather(0, i),
+    "gather of the first dim": lambda _, x, i: x.gather(0, i),
     "take_along_dim": lambda T, x, i: T.take_along_dim(x, i, 1),
     "take_along_dim, flat": lambda T, x, i: T.take_along_dim(x, i),
     "scatter_add": lambda T, x, i: x.scatter_add(1, i, T.ones(2, 3)),
-    "index_select": lambda T, x, i: x.index_select(1, i),
+    "index_select": lambda _, x, i: x.index_select(1, i),
     "masked_select": lambda T, x, i: T.masked_select(x, i > 0),
-    "masked_fill": lambda T, x, i: x.masked_fill(i > 0, 9),
+    "masked_fill": lambda _, x, i: x.masked_fill(i > 0, 9),
 }
 INDICES = {
     "full": [[0, 1, 0], [1, 1, 0]],

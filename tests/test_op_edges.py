@@ -29,28 +29,29 @@ EXPRESSIONS = """
 x.sign() | x.abs() | x.relu() | x.round() | x.round(decimals=1) | x.floor() | x.trunc()
 T.maximum(x, y) | T.minimum(x, y) | T.where(x > y, x, y) | T.lerp(x, y, 0.25) | T.lerp(x, y, x)
 T.clamp(x, -1, 1) | T.clamp(x, 1, -1) | T.clamp(x, max=0.5) | T.clamp(x, y, y + 1)
-T.clamp(x, min=y) | T.clamp(x) | T.clamp(x, math.nan, 1)
-x / y | 2 / x | 2 - x | x - 2 | x // y | x % y | x % 0.75 | 5 % x | T.div(x, y, rounding_mode='trunc')
-T.div(x, y, rounding_mode='floor') | T.div(x, y, rounding_mode='up')
-x ** 2 | x ** 3 | x ** 0.5 | x ** -1 | x ** -0.5 | x ** 0 | 2 ** x | 0 ** x | x ** y
-x.sum() | x.sum(0) | x.sum((0, 1)) | x.sum(()) | x.sum((0, 0)) | x.sum(5) | x.mean() | x.mean(-1)
-x.prod() | x.prod(0) | x.prod(keepdim=True) | x.cumsum(0) | x.cumsum(-1)
-x.var() | x.var(0) | x.var(-1, unbiased=False) | x.var(correction=7) | x.std(0, correction=0) | x.std()
-x.max() | x.max(0) | x.max(-1, True) | x.min(0).values | x.max(keepdim=True) | x.max(0)[1]
-x.amax() | x.amax(0) | x.amin((0, 1), True) | x.argmax() | x.argmin(0) | x.argmax(0, True)
-x.norm() | x.norm(1) | x.norm(0) | x.norm(3) | x.norm(math.inf, 0) | x.norm(-math.inf) | x.norm('x')
-x.logsumexp(0) | x.logsumexp((0, 1)) | x.softmax(0) | x.softmax(-1) | x.log_softmax(0)
-x.sort().values | x.sort(0, True) | x.topk(1) | x.topk(9) | x.argsort(stable=True)
-x.any() | x.all(0) | x.any(()) | x.isnan() | x == y | x != None | ~x | -x | +x | x & y
-x.view(-1) | x.reshape(3, 2) | x.t().reshape(-1) | x.t().view(-1) | x.reshape(7) | x.reshape(-1, 0)
-x.flatten() | x.squeeze() | x.squeeze((0, 1)) | x.unsqueeze(-1) | x.expand(2, -1, -1) | x.expand(7)
-x.permute(dims=(1, 0)) | x.permute(0, 0) | x.transpose(0, 5) | x.t() | x.movedim(0, -1)
-x.split(1) | x.split([1, 1]) | x.split(0) | x.chunk(3) | x.unbind(0) | T.cat((x, y)) | T.cat([])
-T.cat((x, T.zeros(0))) | T.stack((x, y), -1) | x.flip(0) | x.flip(dims=(-1,)) | x.roll(1)
-x.roll((1, 1), (0, 0)) | x.repeat(2, 1) | x.repeat(2) | x.tile(2) | x.narrow(0, 1, 1) | x.select(0, 1)
-x @ y.t() | x @ y | x @ y.t()[:, 0] | T.addmm(x, x, y.t()[:, :0]) | F.linear(x, y) | F.linear(x[0], y)
+T.clamp(x, min=y) | T.clamp(x) | T.clamp(x, math.nan, 1) | x / y | 2 / x | 2 - x | x - 2 | x // y
+x % y | x % 0.75 | 5 % x | T.div(x, y, rounding_mode='trunc') | T.div(x, y, rounding_mode='floor')
+T.div(x, y, rounding_mode='up') | x ** 2 | x ** 3 | x ** 0.5 | x ** -1 | x ** -0.5 | x ** 0
+2 ** x | 0 ** x | x ** y | x.sum() | x.sum(0) | x.sum((0, 1)) | x.sum(()) | x.sum((0, 0))
+x.sum(5) | x.mean() | x.mean(-1) | x.prod() | x.prod(0) | x.prod(keepdim=True) | x.cumsum(0)
+x.cumsum(-1) | x.var() | x.var(0) | x.var(-1, unbiased=False) | x.var(correction=7)
+x.std(0, correction=0) | x.std() | x.max() | x.max(0) | x.max(-1, True) | x.min(0).values
+x.max(keepdim=True) | x.max(0)[1] | x.amax() | x.amax(0) | x.amin((0, 1), True) | x.argmax()
+x.argmin(0) | x.argmax(0, True) | x.norm() | x.norm(1) | x.norm(0) | x.norm(3)
+x.norm(math.inf, 0) | x.norm(-math.inf) | x.norm('x') | x.logsumexp(0) | x.logsumexp((0, 1))
+x.softmax(0) | x.softmax(-1) | x.log_softmax(0) | x.sort().values | x.sort(0, True) | x.topk(1)
+x.topk(9) | x.argsort(stable=True) | x.any() | x.all(0) | x.any(()) | x.isnan() | x == y
+x != None | ~x | -x | +x | x & y | x.view(-1) | x.reshape(3, 2) | x.t().reshape(-1)
+x.t().view(-1) | x.reshape(7) | x.reshape(-1, 0) | x.flatten() | x.squeeze() | x.squeeze((0, 1))
+x.unsqueeze(-1) | x.expand(2, -1, -1) | x.expand(7) | x.permute(dims=(1, 0)) | x.permute(0, 0)
+x.transpose(0, 5) | x.t() | x.movedim(0, -1) | x.split(1) | x.split([1, 1]) | x.split(0)
+x.chunk(3) | x.unbind(0) | T.cat((x, y)) | T.cat([]) | T.cat((x, T.zeros(0)))
+T.stack((x, y), -1) | x.flip(0) | x.flip(dims=(-1,)) | x.roll(1) | x.roll((1, 1), (0, 0))
+x.repeat(2, 1) | x.repeat(2) | x.tile(2) | x.narrow(0, 1, 1) | x.select(0, 1) | x @ y.t() | x @ y
+x @ y.t()[:, 0] | T.addmm(x, x, y.t()[:, :0]) | F.linear(x, y) | F.linear(x[0], y)
 F.mse_loss(x, y) | F.mse_loss(x, y, reduction='none') | F.gelu(x) | F.gelu(x, approximate='tanh')
-F.leaky_relu(x) | x.sigmoid() | x.tanh() | x.erf() | x.exp() | x.log1p() | x.rsqrt() | x.reciprocal()
+F.leaky_relu(x) | x.sigmoid() | x.tanh() | x.erf() | x.exp() | x.log1p() | x.rsqrt()
+x.reciprocal()
 """.replace("\n", "|").split("|")
 EXPRESSIONS = [e.strip() for e in EXPRESSIONS if e.strip()]
 # Known to differ, and why.
@@ -87,13 +88,13 @@ def test_float16_rounds_once():
     x, w = (rng.standard_normal((8, 40)).astype(np.float16) for _ in range(2))
     F = lucidlite.nn.functional
     for function in (
-        lambda a, b: a.softmax(1),
-        lambda a, b: a.sum(1),
-        lambda a, b: a.mean(),
-        lambda a, b: a.var(1),
+        lambda a, _: a.softmax(1),
+        lambda a, _: a.sum(1),
+        lambda a, _: a.mean(),
+        lambda a, _: a.var(1),
         lambda a, b: F.linear(a, b),
-        lambda a, b: F.gelu(a),
-        lambda a, b: a.abs().rsqrt(),
+        lambda a, _: F.gelu(a),
+        lambda a, _: a.abs().rsqrt(),
         lambda a, b: lucidlite.lerp(a, b, 0.3),
     ):
         halves = [lucidlite.tensor(v) for v in (x, w)]
