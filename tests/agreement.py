@@ -49,3 +49,29 @@ def agree(script: Callable[[Any], Any], kinds: Any = Exception) -> None:
         raise got
     assert [type(v).__name__ for v in leaves(got)] == [type(v).__name__ for v in leaves(expected)]
     same(got, expected, "float32", 1, "result")
+
+
+def leaf(T, *values):
+    return T.tensor(list(values) or [1.0, 2.0, 3.0], requires_grad=True)
+
+
+def start(T, shape=(2, 3)):
+    """A leaf and something computed from it, with whole numbers in it."""
+    x = T.ones(shape)
+    x.copy_((T.arange(x.numel(), dtype=T.float32) - 2).reshape(shape))
+    x.requires_grad_()
+    return x, x * 2
+
+
+def finish(x, *tensors):
+    """Gradients of all tensors' weighted sums, and their values."""
+    total = sum((t * (i + 2) * t.detach()).sum() for i, t in enumerate(tensors))
+    total.backward()
+    return [x.grad, *(t.detach() for t in tensors), *(t.requires_grad for t in tensors)]
+
+
+def function(T, forward, backward, **more):
+    """A Function of framework ``T``, called Mine."""
+    body = {"forward": staticmethod(forward), "backward": staticmethod(backward)}
+    body |= {name: staticmethod(value) for name, value in more.items()}
+    return type("Mine", (T.autograd.Function,), body)

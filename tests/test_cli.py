@@ -135,26 +135,27 @@ def flat(value):
 def test_interrupt_and_resume(place, number, code):
     root, _ = place
     name = f"stopped-{code}"
-    # A model of the same arithmetic that tells when training has begun, and then takes its time.
+    # A model of the same arithmetic that tells when training has begun, and waits for the signal.
     waiting = f"""
-        if self.training and not pathlib.Path("{name}.resume").exists():
+        while self.training and not pathlib.Path("{name}.go").exists():
             pathlib.Path("{name}.started").touch()
-            time.sleep(0.3)
+            time.sleep(0.01)
         return self.head"""
     model = TINY_MODEL.replace("\n        return self.head", waiting)
-    (root / "slow.py").write_text(f"import pathlib\nimport time\n{model}")
-    slow = [word.replace("tiny.py", "slow.py") for word in TRAIN]
+    # A file for each: Python may not notice a change of the same length within a second.
+    (root / f"slow{code}.py").write_text(f"import pathlib\nimport time\n{model}")
+    slow = [word.replace("tiny.py", f"slow{code}.py") for word in TRAIN]
     process = start(root, *slow, "--out", name, "--no-plots")
     while not (root / f"{name}.started").exists():
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(number)
+    (root / f"{name}.go").touch()
     out, err = process.communicate(timeout=60)
     assert process.returncode == code, err
     assert f"lucidlite train --resume {name}" in err
     assert "Everything is saved in" in err
     assert out.count("train loss") < 3
-    (root / f"{name}.resume").touch()
     resumed = lucidlite(root, "train", "--resume", name, "--no-plots", "--device", "cpu")
     assert resumed.returncode == 0, resumed.stderr
     assert "going on in" in resumed.stdout

@@ -164,8 +164,7 @@ def test_values_brought_into_a_dtype(name):
     pairs = [
         (a, b)
         for a, b in itertools.product(OPERANDS, OPERANDS)
-        if a[1] == "vector"
-        and (b[1] == "zero-dim" or (b[1] == "number" and name in WITH_NUMBERS))
+        if a[1] == "vector" and (b[1] == "zero-dim" or (b[1] == "number" and name in WITH_NUMBERS))
     ]
 
     def call(T, pair):
