@@ -109,7 +109,7 @@ COMPARISONS = _words("lt le gt ge eq ne")
 # Names that are NumPy's own objects in CuPy too.
 SHARED = _words("""
     bool_ dtype e finfo float16 float32 float64 iinfo inf int16 int32 int64 int8 nan newaxis pi
-    promote_types result_type uint16 uint32 uint64 uint8 can_cast issubdtype
+    promote_types uint16 uint32 uint64 uint8 issubdtype
 """)
 
 # What atomicAdd is there for.
