@@ -66,8 +66,8 @@ def flat(batches: Any) -> list[Any]:
     return [b.tolist() if isinstance(b, ll.Tensor) else [t.tolist() for t in b] for b in batches]
 
 
-def loader_threads() -> list[str]:
-    return [t.name for t in threading.enumerate() if t.name.startswith("lucidlite-loader")]
+def loader_threads() -> list[threading.Thread]:
+    return [t for t in threading.enumerate() if t.name.startswith("lucidlite-loader")]
 
 
 @pytest.fixture
@@ -75,4 +75,6 @@ def no_thread_is_left() -> Iterator[None]:
     yield
     if loader_threads():
         gc.collect()
+    for thread in loader_threads():  # told to end, it may still be on its way
+        thread.join(timeout=30)
     assert loader_threads() == []
