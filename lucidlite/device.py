@@ -26,8 +26,8 @@ class Device:
         elif isinstance(type, int) and not isinstance(type, bool):
             type, index = "cuda", type
         elif isinstance(type, str):
-            type, _, number = type.partition(":")
-            if number:
+            type, colon, number = type.partition(":")
+            if colon:
                 if index is not None or not number.isdecimal():
                     raise error(
                         RuntimeError, f"device: invalid device string, got '{type}:{number}'"
