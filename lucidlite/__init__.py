@@ -13,6 +13,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+import numpy as _numpy  # before anything of ours: its own import is then measurably faster
+
 from lucidlite import autograd
 from lucidlite import backends as backends
 from lucidlite.autograd import (

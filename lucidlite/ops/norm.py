@@ -191,9 +191,7 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
     """
     check_tensor("dropout", "input", input)
     if not 0.0 <= p <= 1.0:
-        raise error(
-            ValueError, f"dropout: probability has to be between 0 and 1, but got p={p}"
-        )
+        raise error(ValueError, f"dropout: probability has to be between 0 and 1, but got p={p}")
     if not training or p == 0.0:
         return input
     if input.array.dtype.kind != "f":
