@@ -14,7 +14,16 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode, no_grad
 from lucidlite.ops.choose import masked_fill
-from lucidlite.ops.common import as_tensor_operand, check_tensor, same_device, to_dtype, zero_vjp
+from lucidlite.ops.common import (
+    SCALARS,
+    as_tensor_operand,
+    check_tensor,
+    moved,
+    number_array,
+    same_device,
+    to_dtype,
+    zero_vjp,
+)
 from lucidlite.ops.index_key import normalize
 from lucidlite.ops.indexing import getitem, index_put
 from lucidlite.tape import SavedOutput, record, wrap
@@ -79,7 +88,9 @@ def _check_memory(op: str, target: Tensor) -> None:
             "make a clone() first",
         )
     strides = target.array.strides
-    if any(s == 0 and n > 1 for s, n in zip(strides, target.array.shape, strict=True)):
+    if target.array.size and any(
+        s == 0 and n > 1 for s, n in zip(strides, target.array.shape, strict=True)
+    ):
         raise error(
             RuntimeError,
             f"{op}: unsupported operation: more than one element of the written-to tensor refers "
@@ -173,13 +184,15 @@ def view_scatter_vjp(node: Node, grad: Tensor, steps: Steps) -> tuple[Tensor | N
 
 def copy_(target: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     """Overwrite with ``source``, broadcast and converted. Semantics: torch.Tensor.copy_."""
+    if isinstance(source, SCALARS):
+        return fill_(target, source)
     check_tensor("copy_", "source", source)
     del non_blocking  # a copy here is complete when the call returns
 
     def compute(old: Tensor) -> Tensor:
         src = to_dtype(source, old.array.dtype)
         if src.backend is not old.backend:
-            src = wrap(old.backend.asarray(src.backend.to_numpy(src.array)), old.backend)
+            src = moved(src, old.backend)
         shape = target.array.shape
         try:
             array = old.backend.xp.broadcast_to(src.array, shape)
@@ -217,9 +230,9 @@ def fill_(target: Tensor, value: Any) -> Tensor:
                 copy_vjp,
                 (old, source),
             )
-        number = old.backend.xp.full((), value).astype(old.array.dtype)
-        return record(old.backend.xp.broadcast_to(number, old.array.shape), zero_vjp, (old,),
-                      name="fill")  # fmt: skip
+        number = number_array("fill_", value, old)
+        out = old.backend.xp.broadcast_to(number, old.array.shape)
+        return record(out, zero_vjp, (old,), name="fill")
 
     return assign("fill_", target, compute)
 
@@ -228,21 +241,27 @@ def setitem(target: Tensor, key: Any, value: Any) -> None:
     """``target[key] = value``; the value broadcasts and is converted. Semantics: torch indexing."""
     index, basic = normalize(target, key)
     if not hasattr(value, "array"):
-        if isinstance(value, (bool, int, float)):
-            value = wrap(
-                target.backend.xp.full((), value).astype(target.array.dtype), target.backend
-            )
+        if isinstance(value, SCALARS):
+            value = wrap(number_array("setitem", value, target), target.backend)
         else:
             value = as_tensor_operand("setitem", value, target)
     if value.backend is not target.backend:
         _, value = same_device("setitem", target, value)
-    value = to_dtype(value, target.array.dtype)
+    masked = any(hasattr(i, "array") and i.array.dtype.kind == "b" for i in index)
+    if basic or (masked and not value.array.ndim):
+        value = to_dtype(value, target.array.dtype)
     if basic:
         part = getitem(target, key)
         while value.array.ndim > part.array.ndim and value.array.shape[0] == 1:
             value = value.squeeze(0)
         copy_(part, value)
         return
+    if value.array.dtype != target.array.dtype:
+        raise error(
+            RuntimeError,
+            "index_put_: index put requires the source and destination dtypes match, "
+            f"got {target.dtype} for the destination and {value.dtype} for the source",
+        )
     assign("index_put_", target, lambda old: index_put(old, index, value))
 
 
