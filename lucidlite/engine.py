@@ -120,7 +120,7 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
     except Exception as problem:
         told = problem.args and isinstance(problem.args[0], str)
         if told and node.place not in problem.args[0]:
-            text = f"{problem.args[0]}\n  in the gradient of {node.name}{node.place}"
+            text = f"{problem.args[0]}\n  in the gradient of {node.name()}{node.place}"
             problem.args = (text, *problem.args[1:])
         raise
     return results  # type: ignore[no-any-return]

@@ -29,7 +29,7 @@ def check_finite(node: Node, results: Sequence[Any]) -> None:
             if bool(xp.isnan(grad.array).any()):
                 raise error(
                     RuntimeError,
-                    f"detect_anomaly: function '{node.name}' returned nan values in its "
+                    f"detect_anomaly: function '{node.name()}' returned nan values in its "
                     f"{index}th output",
                 )
 
@@ -45,7 +45,7 @@ def check_count(node: Node, results: Sequence[Any]) -> None:
     if len(results) != len(node.edges):
         raise error(
             RuntimeError,
-            f"backward: {node.name} returned an incorrect number of gradients, "
+            f"backward: {node.name()} returned an incorrect number of gradients, "
             f"got {len(results)}, expected {len(node.edges)}",
         )
 
@@ -56,7 +56,7 @@ def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, 
     if len(shape) > len(got) or any(n not in (m, 1) for n, m in zip(shape, tail, strict=True)):
         raise error(
             RuntimeError,
-            f"backward: function {node.name} returned an invalid gradient at index {index}, "
+            f"backward: function {node.name()} returned an invalid gradient at index {index}, "
             f"got {list(got)} but expected shape compatible with {list(shape)}"
             f"{node.place}",
         )

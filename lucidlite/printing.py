@@ -147,7 +147,7 @@ def tensor_repr(tensor: Tensor) -> str:
     if tensor.dtype not in usual:
         suffixes.append(f"dtype={tensor.dtype!r}")
     if tensor.grad_fn is not None:
-        suffixes.append(f"grad_fn=<{tensor.grad_fn.name}>")
+        suffixes.append(f"grad_fn=<{tensor.grad_fn.name()}>")
     elif tensor.requires_grad:
         suffixes.append("requires_grad=True")
     kind = type(tensor).__name__

@@ -75,8 +75,8 @@ class Node:
         self.site = user_site()
         self.modules = module_stack()
 
-    @property
     def name(self) -> str:
+        """What PyTorch calls this operation: 'MulBackward0'."""
         return type(self).__name__
 
     @property
@@ -109,7 +109,7 @@ class Node:
                 "saved tensors after they have already been freed). Saved intermediate values of "
                 "the graph are freed when you call .backward() or autograd.grad(). Specify "
                 "retain_graph=True if you need to backward through the graph a second time, "
-                f"got node={self.name}{self.place}",
+                f"got node={self.name()}{self.place}",
             )
 
     def _unpack(self, held: Any, version: int) -> Tensor:
@@ -119,7 +119,7 @@ class Node:
             raise error(
                 RuntimeError,
                 "backward: one of the variables needed for gradient computation has been modified "
-                f"by an inplace operation: {self.name} saved a tensor of shape "
+                f"by an inplace operation: {self.name()} saved a tensor of shape "
                 f"{tuple(held.array.shape)}, got version={now}, expected version={version}"
                 f"{self.place}",
             )
@@ -165,7 +165,7 @@ class Node:
         return self.hooks.add(when, hook)
 
     def __repr__(self) -> str:
-        return f"<{self.name} object at {id(self):#x}>"
+        return f"<{self.name()} object at {id(self):#x}>"
 
 
 class AccumulateGrad(Node):

@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 
+import lucidlite
 from lucidlite.names import PRINTED, node_name
 
 # One-argument functions that follow the rule, by where PyTorch keeps them.
@@ -316,3 +317,8 @@ def test_names_are_pytorchs():
             if node_name(op + "_vjp") != printed:
                 wrong[op] = (node_name(op + "_vjp"), printed)
     assert wrong == {}
+
+
+def test_a_node_says_its_name():
+    y = lucidlite.ones(2, requires_grad=True) * 2
+    assert y.grad_fn.name() == type(y.grad_fn).__name__ == "MulBackward0"

@@ -31,7 +31,7 @@ class Tensor:
         self.backend = cpu
         self.device = device or cpu.device
         self.requires_grad = requires_grad or grad_fn is not None
-        self.grad_fn = None if grad_fn is None else SimpleNamespace(name=grad_fn)
+        self.grad_fn = None if grad_fn is None else SimpleNamespace(name=lambda: grad_fn)
 
     @property
     def dtype(self):
