@@ -31,10 +31,12 @@ $(VENV)/train.stamp: pyproject.toml | $(PY)
 
 $(VENV)/test.stamp: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test]'
+	$(PY) -m compileall -q lucidlite
 	@touch $@
 
 $(VENV)/all.stamp: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,dev]'
+	$(PY) -m compileall -q lucidlite
 	@touch $@
 
 train: $(VENV)/train.stamp
