@@ -87,11 +87,12 @@ class Walk:
             return
         wanted = node.needs_input_grad
         if self.needed is not None:
-            node.needs_input_grad = tuple(
-                [e is not None and e[0] in self.needed for e in node.edges]
-            )
+            pruned = tuple([e is not None and e[0] in self.needed for e in node.edges])
+            if True not in pruned:
+                return  # a target with none below it: not run, so it keeps what it saved
+            node.needs_input_grad = pruned
         try:
-            results = call_vjp(node, grads) if True in node.needs_input_grad else ()
+            results = call_vjp(node, grads)
         finally:
             node.needs_input_grad = wanted
         if not self.retain_graph:

@@ -12,6 +12,16 @@ works = Scripts()
 
 
 @works
+def a_target_keeps_what_it_saved(T):
+    """grad() stops at an intermediate, whose own part of the graph can still be walked."""
+    x = T.ones(3, requires_grad=True)
+    y = x.exp()
+    (first,) = T.autograd.grad((y * y).sum(), y)
+    y.sum().backward()
+    return first, x.grad
+
+
+@works
 def derivatives_of_a_power(T):
     x = T.tensor(2.0, requires_grad=True)
     found, y = [], x**5
