@@ -7,13 +7,14 @@ PY := $(VENV)/bin/python
 TEST_ENV := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 PYTEST := $(TEST_ENV) $(PY) -m pytest -n auto
 
-.PHONY: help train test test-all lint clean
+.PHONY: help train test test-all bench lint clean
 
 help:
 	@echo "make train     environment, install, train the documented CNN on the shipped digits"
 	@echo "make test      environment, install, every test that needs only NumPy and small wheels;"
 	@echo "               parity with PyTorch too, where the environment has it"
 	@echo "make test-all  PyTorch and the other extras installed, everything whole"
+	@echo "make bench     PyTorch installed, every benchmark beside it, in about a quarter of an hour"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove the environment and caches"
 	@echo "Options: PYTHON=python3.12, VENV=path, ARGS='more arguments'"
@@ -39,6 +40,11 @@ $(VENV)/all.stamp: pyproject.toml | $(PY)
 	$(PY) -m compileall -q lucidlite
 	@touch $@
 
+$(VENV)/bench.stamp: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	$(PY) -m compileall -q lucidlite
+	@touch $@
+
 train: $(VENV)/train.stamp
 	$(PY) -m lucidlite train $(ARGS)
 
@@ -47,6 +53,9 @@ test: $(VENV)/test.stamp
 
 test-all: $(VENV)/all.stamp
 	LUCIDLITE_TEST_ALL=1 $(PYTEST) $(ARGS)
+
+bench: $(VENV)/bench.stamp
+	$(PY) benchmarks/run_all.py $(ARGS)
 
 lint: $(VENV)/all.stamp
 	$(PY) -m ruff check .

@@ -1,10 +1,10 @@
-"""One training step of CNNWithGAP on the CPU: lucidlite beside PyTorch, as a ratio.
+"""One training step of small convolutional networks: lucidlite beside PyTorch.
 
-    python benchmarks/train_step.py [--batch 64] [--rounds 10] [--json]
+    python benchmarks/train_step.py [--cases CNNWithGAP:64 LeNet:128] [--json]
 
-The contenders share the weights, the images and the optimizer (SGD). Printed is PyTorch's time over
-lucidlite's: above 1, lucidlite is faster. PyTorch runs eagerly, once as it comes and once in
-channels_last.
+A step is zero_grad, forward, cross_entropy, backward and an SGD step with momentum. The contenders
+share the weights, the images and the labels. PyTorch runs eagerly, once as it comes and once with
+weights and images in channels_last.
 """
 
 from __future__ import annotations
@@ -13,88 +13,80 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from side_by_side import OURS, arguments, measure, report, write
+from side_by_side import (
+    CHANNELS_LAST,
+    EAGER,
+    OURS,
+    arguments,
+    compare,
+    finish,
+    measure,
+    show,
+    start,
+)
+from twins import Side, case, sides
 
-import lucidlite
+# So small a rate that hundreds of steps on one batch don't bring the loss near 0, where products
+# of denormal numbers would be timed.
+SGD = {"lr": 1e-4, "momentum": 0.9}
+
+# PyTorch's time over ours that we aim at: eager, channels_last.
+GOALS = {
+    ("CNNWithGAP", 1): (1.0, 0.9),
+    ("CNNWithGAP", 8): (1.3, 1.05),
+    ("CNNWithGAP", 64): (2.5, 1.9),
+    ("CNNWithGAP", 256): (4.0, 3.0),
+    ("LeNet", 64): (2.0, 1.4),
+    ("LeNet", 128): (2.0, 1.4),
+    ("ResNet8", 128): (1.5, 1.2),
+}
 
 
-class TorchCNNWithGAP(torch.nn.Module):
-    """lucidlite.models.CNNWithGAP, layer by layer."""
-
-    def __init__(self, num_classes: int = 10) -> None:
-        super().__init__()
-        nn = torch.nn
-        layers: list[torch.nn.Module] = []
-        for c_in, c_out in ((3, 64), (64, 128), (128, 256)):
-            layers += [nn.Conv2d(c_in, c_out, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2)]
-        self.features = nn.Sequential(*layers)
-        self.avgpool = nn.AdaptiveAvgPool2d(1)
-        self.classifier = nn.Linear(256, num_classes)
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = self.avgpool(self.features(x))
-        return self.classifier(x.flatten(1))
+def goals(table: dict[tuple[str, int], tuple[float, float]], key: tuple[str, int]) -> Any:
+    """A row's goals by contender, or None."""
+    return dict(zip((EAGER, CHANNELS_LAST), table[key], strict=True)) if key in table else None
 
 
-def training_step(library: Any, model: Any, images: Any, labels: Any) -> Callable[[], float]:
+def training_step(side: Side) -> Callable[[], Any]:
     """A function that makes one whole training step and returns the loss."""
-    optimizer = library.optim.SGD(model.parameters(), lr=0.01)
+    library, model, images, labels = side
+    optimizer = library.optim.SGD(model.parameters(), **SGD)
 
-    def step() -> float:
+    def step() -> Any:
         optimizer.zero_grad()
         loss = library.nn.functional.cross_entropy(model(images), labels)
         loss.backward()
         optimizer.step()
-        return loss.item()
+        return loss
 
     return step
 
 
-def contenders(batch: int) -> dict[str, Callable[[], float]]:
-    """The steps by name, all from the same weights and images."""
-    rng = np.random.default_rng(0)
-    images = rng.standard_normal((batch, 3, 32, 32), dtype=np.float32)
-    labels = rng.integers(0, 10, batch)
-    ours = lucidlite.models.CNNWithGAP()
-    weights = {name: torch.tensor(value.numpy()) for name, value in ours.state_dict().items()}
-    steps = {
-        OURS: training_step(
-            lucidlite, ours, lucidlite.from_numpy(images), lucidlite.from_numpy(labels)
-        )
-    }
-    for name, order in (
-        ("torch eager", torch.contiguous_format),
-        ("torch channels_last", torch.channels_last),
-    ):
-        model = TorchCNNWithGAP()
-        model.load_state_dict(weights)
-        model = model.to(memory_format=order)
-        x = torch.tensor(images).contiguous(memory_format=order)
-        steps[name] = training_step(torch, model, x, torch.tensor(labels))
-    return steps
-
-
-def check_losses(steps: dict[str, Callable[[], float]]) -> None:
+def check_losses(steps: dict[str, Callable[[], Any]]) -> None:
     """Stop unless the first steps compute the same thing."""
     for _ in range(2):
-        losses = {name: step() for name, step in steps.items()}
+        losses = {name: step().item() for name, step in steps.items()}
         if not np.allclose(list(losses.values()), losses[OURS], rtol=1e-3):
             raise SystemExit(f"the contenders disagree about the loss: {losses}")
 
 
-def main() -> None:
-    parser = arguments(__doc__.splitlines()[0], rounds=10, repeats=3)
-    parser.add_argument("--batch", type=int, default=64, help="images a step (64)")
-    args = parser.parse_args()
-    if args.threads:
-        torch.set_num_threads(args.threads)
-    steps = contenders(args.batch)
-    check_losses(steps)
-    times = measure(steps, args.rounds, args.repeats)
-    rows = report(f"one training step of CNNWithGAP, batch {args.batch}", times)
-    if args.json:
-        write("train_step", vars(args), rows)
+def main(argv: list[str] | None = None) -> None:
+    parser = arguments(__doc__.splitlines()[0], rounds=15)
+    parser.add_argument(
+        "--cases", type=case, nargs="+", default=list(GOALS), metavar="MODEL:BATCH",
+        help="e.g. CNNWithGAP:64 LeNet:128 ResNet8:128 (all that have a goal)",
+    )  # fmt: skip
+    args = parser.parse_args(argv)
+    start(args)
+    results = []
+    for model, batch in args.cases:
+        steps = {name: training_step(side) for name, side in sides(model, batch).items()}
+        check_losses(steps)
+        times = measure(steps, args.rounds, args.repeats)
+        wanted = goals(GOALS, (model, batch))
+        results.append(compare(times, wanted, model=model, batch=batch, **SGD))
+        show(f"a training step of {model}, batch {batch}", results[-1])
+    finish("train_step", args, results)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,7 @@ from lucidlite.sampling import (
 )
 from lucidlite.size import Size
 from lucidlite.tensor import Tensor
+from lucidlite.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from lucidlite import accelerator, cuda, nn, optim, utils

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
 from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.engine import backward as run_backward
 from lucidlite.engine import gradients
-from lucidlite.engine_checks import anomaly, seeds
+from lucidlite.engine_checks import detect_anomaly, seeds, set_detect_anomaly
 from lucidlite.grad_mode import (
     enable_grad,
     inference_mode,
@@ -19,7 +18,8 @@ from lucidlite.grad_mode import (
     set_grad_enabled,
 )
 from lucidlite.gradcheck import gradcheck, gradgradcheck
-from lucidlite.tape import Node, Out, record_many, wrap
+from lucidlite.saved import Out
+from lucidlite.tape import Node, record_many, wrap
 from lucidlite.tensor import Tensor
 
 __all__ = [
@@ -252,6 +252,8 @@ class Function:
         for tensor, out in zip(tensors, recorded, strict=True):
             if any(tensor is t for t in ctx._dirty):
                 _became(tensor, out)
+            elif tensor._cell is not None or id(tensor) in own:
+                _seen_with(tensor, out)
         fresh = iter([t if any(t is d for d in ctx._dirty) else r
                       for t, r in zip(tensors, recorded, strict=True)])  # fmt: skip
         return tuple(next(fresh) if isinstance(out, Tensor) else out for out in outs)
@@ -267,6 +269,19 @@ def _became(tensor: Tensor, out: Tensor) -> None:
     tensor._node, tensor._output_nr = out._node, out._output_nr
     tensor._requires_grad = out._requires_grad
     tensor.bump_version()
+
+
+def _seen_with(tensor: Tensor, out: Tensor) -> None:
+    """An output in memory that others see too counts writes with them."""
+    old, out._cell = out._cell, tensor.version_cell(share=True)
+    if old is None or out._node is None:
+        return
+    entries = list(out._node.saved)
+    for nr, entry in enumerate(entries):
+        if entry is not None and entry[0]._cell is old:  # the output itself was saved
+            entry[0]._cell = out._cell
+            entries[nr] = entry[0], out._cell.value
+    out._node.saved = tuple(entries)
 
 
 def function_vjp(
@@ -304,32 +319,3 @@ def function_vjp(
                 f"position {index + 1}, but the corresponding forward input was not a Variable",
             )
     return tuple(g for g, is_tensor in zip(returned, slots, strict=False) if is_tensor)
-
-
-class set_detect_anomaly:
-    """Turn anomaly detection on or off: at once, or for the length of a ``with`` block."""
-
-    def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = anomaly.enabled
-        anomaly.enabled = bool(mode and check_nan)
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        value: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        anomaly.enabled = self._before
-
-
-class detect_anomaly(set_detect_anomaly):
-    """Inside, a gradient with NaN is an error that names the op and the line it was recorded at.
-
-    Semantics: torch.autograd.detect_anomaly.
-    """
-
-    def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(True, check_nan)

@@ -15,8 +15,19 @@ from typing import Any, NamedTuple, TypeVar
 
 E = TypeVar("E", bound=BaseException)
 _PACKAGE = __name__.partition(".")[0]
-_INSIDE = _PACKAGE + "."
 _NOT_THE_USER = (_PACKAGE, "threading")  # a worker thread starts in threading
+
+
+class _Ours(dict[Any, bool]):
+    """Whether a module, by its name, isn't the user's: remembered, for it is asked often."""
+
+    def __missing__(self, name: Any) -> bool:
+        ours = isinstance(name, str) and (name.startswith(_PACKAGE + ".") or name in _NOT_THE_USER)
+        self[name] = ours
+        return ours
+
+
+_ours = _Ours()
 
 # The modules being called, innermost first: (weak reference to the module, the rest) or None.
 ModuleStack = tuple["weakref.ref[Any]", Any] | None
@@ -54,15 +65,23 @@ class Site(NamedTuple):
         return f"{self.filename}:{self.line} in {self.function}"
 
 
-def user_site() -> Site | None:
-    """The innermost frame outside this package, or None where the package is all there is."""
-    frame = sys._getframe(1)
+def user_place(skip: int = 1) -> tuple[CodeType, int] | None:
+    """The innermost frame outside this package, as what a Site is made of; None without one.
+
+    The first ``skip`` frames are the package's own, known to the caller.
+    """
+    frame = sys._getframe(skip)
     while frame is not None:
-        name = frame.f_globals.get("__name__") or ""
-        if not name.startswith(_INSIDE) and name not in _NOT_THE_USER:
-            return Site(frame.f_code, frame.f_lasti)
+        if not _ours[frame.f_globals.get("__name__")]:
+            return frame.f_code, frame.f_lasti
         frame = frame.f_back  # type: ignore[assignment]
     return None
+
+
+def user_site() -> Site | None:
+    """The innermost frame outside this package, or None where the package is all there is."""
+    place = user_place(2)
+    return None if place is None else Site(*place)
 
 
 def push_module(module: Any) -> ModuleStack:

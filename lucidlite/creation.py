@@ -81,7 +81,7 @@ def from_numpy(ndarray: np.ndarray[Any, Any]) -> Tensor:
             f"use array.copy(), got dtype={ndarray.dtype}, strides={ndarray.strides}",
         )
     out = wrap(ndarray, backend)
-    out.version_cell(share=True)
+    out.version_cell().leave()
     return out
 
 

@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.engine_checks import (
     anomaly,
-    check_count,
     check_finite,
     check_inputs,
     check_shape,
-    hooked,
+    run_hooks,
+    wrong_count,
 )
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
 from lucidlite.ops.reduce import sum_to
 from lucidlite.ops.unary import clone
-from lucidlite.tape import AccumulateGrad, Edge, Node, gradient_edge, wrap
+from lucidlite.tape import Edge, Node, gradient_edge, wrap
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -68,54 +68,72 @@ class Walk:
         try:
             while self.heap:
                 node = heappop(self.heap)[1]
-                self.visit(node, self.inboxes.pop(node))
+                grads = self.inboxes.pop(node)
+                if node.hooks is not None or node.retained is not None:
+                    run_output_hooks(node, grads)
+                if node.vjp is None:
+                    self.arrive(node, grads)
+                    continue
+                if self.targets:
+                    self.capture(node, grads)
+                self.visit(node, grads)
         finally:
             grad_mode.enabled = before
 
-    def visit(self, node: Node, grads: list[Tensor | None]) -> None:
-        """Hand a node its summed gradients: hooks, then its vjp, then on to its inputs."""
-        if isinstance(node, AccumulateGrad):
-            grads[0] = run_hooks(node.variable._hooks, grads[0])
-        elif node.hooks is not None or node.retained is not None:
-            run_output_hooks(node, grads)
+    def arrive(self, node: Any, grads: list[Tensor | None]) -> None:
+        """A leaf's summed gradient: its hooks, then into ``.grad``, or to whoever asked for it."""
+        grads[0] = run_hooks(node.variable._hooks, grads[0])
+        self.capture(node, grads)
+        if self.needed is None:
+            accumulate(node.variable, grads[0], self.create_graph)
+
+    def capture(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Keep the gradients somebody asked for."""
         for nr, grad in enumerate(grads):
             if grad is not None and (node, nr) in self.targets:
                 self.captured[node, nr] = grad
-        if isinstance(node, AccumulateGrad):
-            if self.needed is None:
-                accumulate(node.variable, grads[0], self.create_graph)
-            return
-        wanted = node.needs_input_grad
-        if self.needed is not None:
-            pruned = tuple([e is not None and e[0] in self.needed for e in node.edges])
-            if True not in pruned:
-                return  # a target with none below it: not run, so it keeps what it saved
-            node.needs_input_grad = pruned
-        try:
+
+    def visit(self, node: Node, grads: list[Tensor | None]) -> None:
+        """Hand a node its summed gradients: its vjp, then on to its inputs."""
+        edges = node.edges
+        if self.needed is None:
             results = call_vjp(node, grads)
-        finally:
-            node.needs_input_grad = wanted
+        else:
+            edges = tuple([e if e is not None and e[0] in self.needed else None for e in edges])
+            if not any(edges):
+                return  # a target with none below it: not run, so it keeps what it saved
+            wanted, node.needs_input_grad = node.needs_input_grad, tuple(map(bool, edges))
+            try:
+                results = call_vjp(node, grads)
+            finally:
+                node.needs_input_grad = wanted
         if not self.retain_graph:
             node.release()
-        for index, grad in enumerate(results):
-            edge = node.edges[index]
+        for index, edge in enumerate(edges):
+            grad = results[index]
             if edge is None or grad is None:
                 continue
-            if self.needed is None or edge[0] in self.needed:
-                self.deliver(edge, fit(node, index, grad, edge))
+            shape, dtype, _ = edge[0].metas[edge[1]]
+            if grad.array.shape != shape or grad.array.dtype is not dtype:
+                grad = fit(node, index, grad, edge)
+            self.deliver(edge, grad)
 
 
 def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
     """The node's vjp with its hooks around it; an error also names the forward call's line."""
     try:
         results = node.vjp(node, tuple(grads) if node.many else grads[0], *node.args)
-        if not isinstance(results, tuple):
+        if type(results) is not tuple:
             results = (results,)
-        check_count(node, results)
+        if len(results) != len(node.edges):
+            raise wrong_count(node, results)
         if node.hooks is not None:
             for hook in node.hooks.get("post"):
                 replaced = hook(results, tuple(grads))
                 results = results if replaced is None else replaced
+            for grad in results:
+                if grad is not None:
+                    grad._fresh = False  # a hook may have kept it
         if anomaly.enabled:
             check_finite(node, results)
     except Exception as problem:
@@ -135,13 +153,6 @@ def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
         check_shape(node, index, array.shape, shape)
         grad = sum_to(grad, shape)
     return grad if array.dtype == dtype else to_dtype(grad, dtype)
-
-
-def run_hooks(table: Any, grad: Any) -> Any:
-    """A tensor's hooks on its summed gradient, each given what the one before made of it."""
-    for hook in list(table.values()) if table else ():
-        grad = hooked(hook, grad)
-    return grad
 
 
 def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
@@ -164,8 +175,9 @@ def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
     if create_graph or (leaf._grad is not None and leaf._grad.requires_grad):
         leaf._grad = clone(grad) if leaf._grad is None else add(leaf._grad, grad)
     elif leaf._grad is None:
-        # A copy: what a vjp returned may be another tensor's gradient too, or the caller's.
-        leaf._grad = wrap(grad.backend.copy(grad.array), grad.backend)
+        # What a vjp returned may be another tensor's gradient too, or the caller's.
+        fresh = grad._fresh and not leaf._hooks and grad.array.flags.c_contiguous
+        leaf._grad = wrap(grad.array if fresh else grad.backend.copy(grad.array), grad.backend)
     else:
         leaf.backend.map("add", leaf._grad.array, grad.array, out=leaf._grad.array)
         leaf._grad.bump_version()

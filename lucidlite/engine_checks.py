@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
+from lucidlite.determinism import exact_here
 from lucidlite.ops.common import to_dtype
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
@@ -19,6 +21,40 @@ class _Anomaly:
 
 
 anomaly = _Anomaly()
+
+
+class set_detect_anomaly:
+    """Turn anomaly detection on or off: at once, or for the length of a ``with`` block.
+
+    Where it is on, convolutions in this thread run as with ``conv_algorithm = "exact"``.
+
+    Semantics: torch.autograd.set_detect_anomaly.
+    """
+
+    def __init__(self, mode: bool, check_nan: bool = True) -> None:
+        self._before = anomaly.enabled, exact_here.on
+        anomaly.enabled = exact_here.on = bool(mode and check_nan)
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        value: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        anomaly.enabled, exact_here.on = self._before
+
+
+class detect_anomaly(set_detect_anomaly):
+    """Inside, a gradient with NaN is an error that names the op and the line it was recorded at.
+
+    Semantics: torch.autograd.detect_anomaly.
+    """
+
+    def __init__(self, check_nan: bool = True) -> None:
+        super().__init__(True, check_nan)
 
 
 def check_finite(node: Node, results: Sequence[Any]) -> None:
@@ -40,14 +76,13 @@ def check_inputs(inputs: Sequence[TensorBase]) -> None:
         raise error(RuntimeError, "backward: the inputs argument cannot be empty, got inputs=[]")
 
 
-def check_count(node: Node, results: Sequence[Any]) -> None:
-    """Refuse a vjp that doesn't return one gradient (or None) an input."""
-    if len(results) != len(node.edges):
-        raise error(
-            RuntimeError,
-            f"backward: {node.name()} returned an incorrect number of gradients, "
-            f"got {len(results)}, expected {len(node.edges)}",
-        )
+def wrong_count(node: Node, results: Sequence[Any]) -> RuntimeError:
+    """What to say of a vjp that doesn't return one gradient (or None) an input."""
+    return error(
+        RuntimeError,
+        f"backward: {node.name()} returned an incorrect number of gradients, "
+        f"got {len(results)}, expected {len(node.edges)}",
+    )
 
 
 def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, ...]) -> None:
@@ -60,6 +95,13 @@ def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, 
             f"got {list(got)} but expected shape compatible with {list(shape)}"
             f"{node.place}",
         )
+
+
+def run_hooks(table: Any, grad: Any) -> Any:
+    """A tensor's hooks on its summed gradient, each given what the one before made of it."""
+    for hook in list(table.values()) if table else ():
+        grad = hooked(hook, grad)
+    return grad
 
 
 def hooked(hook: Any, grad: Any) -> Any:

@@ -12,6 +12,7 @@ can be worked out at once: ``Forks`` gives every image of a batch the draws it w
 
 from __future__ import annotations
 
+import math
 import operator
 import os
 import threading
@@ -24,12 +25,15 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.device import Device
+from lucidlite.threads import Part, cut, parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _MASK64 = (1 << 64) - 1
 _FORK_KEYS = 3  # the counter's words beside the block
+_AT_ONCE = 1 << 15  # blocks whose draws stay in the cache until they are used
+_DRAW_COST = 12  # of a draw, as in threads.cut
 
 # One for all: it is held for two additions, and a generator without one can be copied.
 _lock = threading.Lock()
@@ -126,7 +130,43 @@ class Generator:
 
     def uniform(self, shape: Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """Uniform on [0, 1), with as many of a draw's top bits as ``dtype`` holds."""
-        return unit_interval(self.raw(prod(shape)), dtype).reshape(shape)
+        out: NDArray[Any] = np.empty(prod(shape), dtype)
+
+        def take(span: slice, bits: NDArray[np.uint64]) -> None:
+            out[span] = unit_interval(bits, dtype)
+
+        self._in_parts(out.size, take)
+        return out.reshape(shape)
+
+    def chances(self, shape: Sequence[int], p: float) -> NDArray[np.bool_]:
+        """``uniform(shape) >= p``: True with probability ``1 - p``."""
+        out: NDArray[np.bool_] = np.empty(prod(shape), np.bool_)
+        # uniform has the top 24 bits; p is rounded to its dtype, as in a comparison with it.
+        least = math.ceil(float(np.float32(p)) * 2**24) << 40
+
+        def take(span: slice, bits: NDArray[np.uint64]) -> None:
+            np.greater_equal(bits, np.uint64(least), out=out[span])
+
+        if 0 < least <= _MASK64:
+            self._in_parts(out.size, take)
+        else:
+            self.reserve(out.size)
+            out.fill(least <= 0)
+        return out.reshape(shape)
+
+    def _in_parts(self, n: int, take: Callable[[slice, NDArray[np.uint64]], None]) -> None:
+        """The next ``n`` draws, a few at a time and on all threads: ``take(which, draws)``."""
+        if n <= 4 * _AT_ONCE:
+            take(slice(0, n), self.raw(n))
+            return
+        seed, keys, block = self._seed, self._keys, self.reserve(n)
+
+        def work(part: Part) -> None:
+            for first in range(part[0], part[1], _AT_ONCE):
+                span = slice(4 * first, min(4 * min(first + _AT_ONCE, part[1]), n))
+                take(span, philox(seed, block + first, span.stop - span.start, keys))
+
+        parallel(work, cut(-(-n // 4), 4 * _DRAW_COST))
 
     def normal(self, shape: Sequence[int], dtype: Any = np.float32) -> NDArray[Any]:
         """Standard normal by Box and Muller's transform, in float64: one draw (two halves) each."""
@@ -214,7 +254,7 @@ def philox(seed: int, block: int, n: int, keys: Sequence[int] = ()) -> NDArray[n
     """
     counter = block
     for word, key in enumerate(keys, 1):
-        counter |= key << 64 * word
+        counter += key << 64 * word
     return np.random.Philox(counter=counter, key=seed | len(keys) << 64).random_raw(n)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, NoReturn
 
 from lucidlite.callsite import error
@@ -77,6 +78,19 @@ def pair(op: str, name: str, value: Any) -> Pair:
     return numbers[0], numbers[1]
 
 
+def _plain(*settings: Any) -> bool:
+    """Whether settings are their own key: as one, (1, 1) would be found for (True, 1.0) too."""
+    for setting in settings:
+        kind = type(setting)
+        if kind is tuple:
+            for n in setting:
+                if type(n) is not int:
+                    return False
+        elif kind is not int and kind is not str and setting is not None:
+            return False
+    return True
+
+
 def pool_window(
     op: str,
     shape: Sequence[int],
@@ -92,6 +106,20 @@ def pool_window(
     dilation below one, a negative padding or one above half the kernel, a shape that isn't an
     image's, or a kernel that fits nowhere.
     """
+    known = type(shape) is tuple and _plain(kernel_size, stride, padding, dilation)
+    make = _known_pool if known and type(ceil_mode) is bool else _pool_window
+    return make(op, shape, kernel_size, stride, padding, dilation, ceil_mode)
+
+
+def _pool_window(
+    op: str,
+    shape: Sequence[int],
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
+) -> Window:
     kernel = pair(op, "kernel_size", kernel_size)
     steps = kernel if _omitted(stride) else pair(op, "stride", stride)
     pad = pair(op, "padding", padding)
@@ -105,6 +133,10 @@ def pool_window(
     _check_pool(op, window)
     _check_pool_shape(op, window, shape)
     return window
+
+
+# A network asks for the same few windows at every step. Errors are not remembered.
+_known_pool = lru_cache(maxsize=1024, typed=True)(_pool_window)
 
 
 def _omitted(stride: Any) -> bool:
@@ -211,6 +243,20 @@ def conv_window(
     output as large as the input; stride 1 only; an odd total gives the far side one more).
     RuntimeError, as torch's functional form, for every setting it refuses.
     """
+    known = type(shape) is type(weight_shape) is tuple
+    make = _known_conv if known and _plain(stride, padding, dilation, groups) else _conv_window
+    return make(op, shape, weight_shape, stride, padding, dilation, groups)
+
+
+def _conv_window(
+    op: str,
+    shape: Sequence[int],
+    weight_shape: Sequence[int],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+) -> Window:
     if len(shape) not in (3, 4):
         refuse(
             op,
@@ -240,6 +286,9 @@ def conv_window(
             f"but got input shape: {list(shape)}",
         )
     return window
+
+
+_known_conv = lru_cache(maxsize=1024, typed=True)(_conv_window)
 
 
 def conv_padding(

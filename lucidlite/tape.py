@@ -10,15 +10,16 @@ from __future__ import annotations
 import itertools
 import weakref
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lucidlite.backends import Backend
-from lucidlite.callsite import describe, error, module_stack, user_site
+from lucidlite.callsite import Site, describe, module_stack, user_place
 from lucidlite.grad_mode import grad_mode
 from lucidlite.hooks import NodeHooks, RemovableHandle
 from lucidlite.names import node_name
+from lucidlite.saved import Out, Saved, SavedOutput, entries, freed, overwritten
 from lucidlite.tensor_base import TensorBase
-from lucidlite.view import Steps, Version, View
+from lucidlite.view import Steps, View
 
 if TYPE_CHECKING:
     from lucidlite.backends.kernels import Array
@@ -29,22 +30,7 @@ Edge = tuple["Node", int]
 _numbers = itertools.count()
 
 
-class Out(NamedTuple):
-    """In ``save=``: the op's own output number ``nr``, held without a reference cycle."""
-
-    nr: int
-
-
-OUT = Out(0)
-
-
-class SavedOutput(NamedTuple):
-    """What a node holds of its own output: memory and version, not the tensor."""
-
-    array: Array
-    backend: Backend
-    cell: Version
-    nr: int
+Meta = tuple[tuple[int, ...], Any, Backend]  # what an output is like: shape, dtype, where
 
 
 class Node:
@@ -55,29 +41,43 @@ class Node:
     """
 
     __slots__ = (
-        "__weakref__", "args", "edges", "hooks", "many", "metas", "modules", "needs_input_grad",
-        "number", "released", "retained", "saved", "site", "state", "vjp",
+        "__dict__", "__weakref__", "_site", "args", "edges", "metas", "modules",
+        "needs_input_grad", "number", "released", "saved", "state", "vjp",
     )  # fmt: skip
 
-    def __init__(self, vjp: Any, edges: tuple[Edge | None, ...], args: tuple[Any, ...]) -> None:
+    # What few nodes have, so that making the others costs nothing for it.
+    many = False  # several outputs: the vjp gets a tuple of gradients
+    hooks: NodeHooks | None = None
+    retained: dict[int, weakref.ref[TensorBase]] | None = None
+
+    def __init__(
+        self,
+        vjp: Any,
+        edges: tuple[Edge | None, ...],
+        args: tuple[Any, ...],
+        metas: tuple[Meta, ...],
+        state: Any,
+    ) -> None:
         self.number = next(_numbers)
         self.vjp = vjp
         self.edges = edges
         self.args = args
-        self.needs_input_grad = tuple([edge is not None for edge in edges])
-        self.metas: tuple[tuple[tuple[int, ...], Any, Backend], ...] = ()  # of each output
-        self.many = False
-        self.saved: tuple[tuple[Any, int] | None, ...] = ()
-        self.state: Any = None
+        self.needs_input_grad = tuple(map(bool, edges))
+        self.metas = metas
+        self.saved: tuple[Saved, ...] = ()
+        self.state = state
         self.released = False
-        self.hooks: NodeHooks | None = None
-        self.retained: dict[int, weakref.ref[TensorBase]] | None = None
-        self.site = user_site()
+        self._site = user_place(3)
         self.modules = module_stack()
 
     def name(self) -> str:
         """What PyTorch calls this operation: 'MulBackward0'."""
         return type(self).__name__
+
+    @property
+    def site(self) -> Site | None:
+        """Where the user recorded this node."""
+        return None if self._site is None else Site(*self._site)
 
     @property
     def place(self) -> str:
@@ -92,50 +92,30 @@ class Node:
     @property
     def saved_tensors(self) -> tuple[Tensor, ...]:
         """What the op saved, after a check that nobody wrote to it since."""
-        self._check_held()
-        found = [None if entry is None else self._unpack(*entry) for entry in self.saved]
-        return tuple(found)  # type: ignore[arg-type]
+        if self.released:
+            raise freed(self)
+        found: list[Any] = []
+        for entry in self.saved:
+            found.append(None if entry is None else self._unpack(*entry))
+        return tuple(found)
 
     def kernel_state(self) -> Any:
         """What the forward kernel left for the backward one."""
-        self._check_held()
+        if self.released:
+            raise freed(self)
         return self.state
 
-    def _check_held(self) -> None:
-        if self.released:
-            raise error(
-                RuntimeError,
-                "backward: trying to backward through the graph a second time (or directly access "
-                "saved tensors after they have already been freed). Saved intermediate values of "
-                "the graph are freed when you call .backward() or autograd.grad(). Specify "
-                "retain_graph=True if you need to backward through the graph a second time, "
-                f"got node={self.name()}{self.place}",
-            )
-
-    def _unpack(self, held: Any, version: int) -> Tensor:
-        output = isinstance(held, SavedOutput)
-        now = held.cell.value if output else held._cell.value if held._cell is not None else 0
+    def _unpack(self, held: Any, version: int) -> Any:
+        cell = held._cell
+        now = 0 if cell is None else cell.value
         if now != version:
-            raise error(
-                RuntimeError,
-                "backward: one of the variables needed for gradient computation has been modified "
-                f"by an inplace operation: {self.name()} saved a tensor of shape "
-                f"{tuple(held.array.shape)}, got version={now}, expected version={version}"
-                f"{self.place}",
-            )
-        if not output:
-            return held  # type: ignore[no-any-return]
+            raise overwritten(self, held, now, version)
+        if type(held) is not SavedOutput:
+            return held
         tensor = wrap(held.array, held.backend)
         tensor._node, tensor._output_nr = self, held.nr
-        tensor._cell, tensor._requires_grad = held.cell, True
+        tensor._cell, tensor._requires_grad = cell, True
         return tensor
-
-    def keep(self, outs: tuple[TensorBase, ...], save: Sequence[Any], state: Any) -> None:
-        """Note what the outputs are like, and what the vjp will want."""
-        self.metas = tuple([(out.array.shape, out.array.dtype, out.backend) for out in outs])
-        self.state = state
-        if save:
-            self.saved = tuple([_saved(held, outs) for held in save])
 
     def release(self) -> None:
         """Let go of what was kept for backward."""
@@ -178,37 +158,21 @@ class AccumulateGrad(Node):
     __slots__ = ("variable",)
 
     def __init__(self, variable: TensorBase) -> None:
-        super().__init__(None, (), ())
+        array = variable.array
+        super().__init__(None, (), (), ((array.shape, array.dtype, variable.backend),), None)
         self.variable = variable
-        self.keep((variable,), (), None)
 
 
-def _saved(held: Any, outs: tuple[Any, ...]) -> tuple[Any, int] | None:
-    """An entry of ``save=`` with its version now."""
-    if held is None:
-        return None
-    if isinstance(held, Out):
-        out = outs[held.nr]
-        cell = out.version_cell()
-        return SavedOutput(out.array, out.backend, cell, held.nr), cell.value
-    if held._inference:
-        raise error(
-            RuntimeError,
-            "record: inference tensors cannot be saved for backward; make a clone() outside "
-            f"inference_mode to get a normal tensor, got shape={tuple(held.shape)}",
-        )
-    return held, 0 if held._cell is None else held._cell.value
-
-
-_classes: dict[tuple[Vjp, str], type[Node]] = {}
+_classes: dict[Any, type[Node]] = {}  # by vjp, or by (vjp, name)
 
 
 def _node_class(vjp: Vjp, name: str) -> type[Node]:
-    found = _classes.get((vjp, name))
+    key = (vjp, name) if name else vjp
+    found = _classes.get(key)
     if found is None:
         printed = name if name.endswith("Backward") else node_name(name or vjp.__name__)
         found = type(printed, (Node,), {"__slots__": (), "__module__": __name__})
-        _classes[vjp, name] = found
+        _classes[key] = found
     return found
 
 
@@ -225,15 +189,33 @@ def gradient_edge(tensor: TensorBase) -> Edge:
     return accumulator, 0
 
 
-def wrap(array: Array, backend: Backend) -> Tensor:
-    """A tensor that sees ``array``, outside any graph."""
-    kind: Any = TensorBase.concrete
-    tensor = kind.__new__(kind)
+def _edges(inputs: Sequence[Any]) -> tuple[Edge | None, ...]:
+    """Where each input's gradient goes, None where none is asked for; () if none is at all."""
+    edges: list[Edge | None] = []
+    found = False
+    for t in inputs:
+        # A view may have joined the graph with its base since: only its property knows.
+        if t is None or not (t._requires_grad if t._view is None else t.requires_grad):
+            edges.append(None)
+        else:
+            edges.append(gradient_edge(t))
+            found = True
+    return tuple(edges) if found else ()
+
+
+_new: Any = object.__new__
+
+
+def wrap(array: Array, backend: Backend, fresh: bool = False) -> Tensor:
+    """A tensor that sees ``array``, outside any graph; ``fresh`` says that nobody else does."""
+    tensor: Tensor = _new(TensorBase.concrete)
     tensor.array = array
     tensor.backend = backend
     if grad_mode.inference:
         tensor._inference = True
-    return tensor  # type: ignore[no-any-return]
+    if fresh:
+        tensor._fresh = True
+    return tensor
 
 
 def needs_grad(*inputs: TensorBase | None) -> tuple[bool, ...]:
@@ -251,6 +233,7 @@ def record(
     state: Any = None,
     name: str = "",
     backend: Backend | None = None,
+    save_for: Sequence[TensorBase | None] = (),
 ) -> Tensor:
     """``array`` as a tensor, with a Node on the tape if an input requires grad.
 
@@ -258,12 +241,24 @@ def record(
     rule; ``args`` are ints, tuples and Windows, no arrays. ``save`` are the tensors it reads as
     ``node.saved_tensors``, ``state`` what the kernel wants back, ``name`` a variant of the op that
     PyTorch prints another name for, ``backend`` the result's where it isn't the inputs'.
+    ``save_for``, instead of ``save``, names for each input the tensor that its gradient reads: it
+    is saved only where that gradient is wanted.
     """
-    out = wrap(array, inputs[0].backend if backend is None else backend)
-    if grad_mode.enabled and any(map(_asks, inputs)):
-        node = _node_class(vjp, name)(vjp, _edges(inputs), args)
+    if backend is None:
+        backend = inputs[0].backend
+    out: Tensor = _new(TensorBase.concrete)
+    out.array = array
+    out.backend = backend
+    if grad_mode.inference:
+        out._inference = True
+    if grad_mode.enabled and (edges := _edges(inputs)):
+        kind = _classes.get((vjp, name) if name else vjp) or _node_class(vjp, name)
+        node = kind(vjp, edges, args, ((array.shape, array.dtype, backend),), state)
+        if save_for:
+            node.saved = entries(save_for, (out,), edges)
+        elif save:
+            node.saved = entries(save, (out,))
         out._node, out._requires_grad = node, True
-        node.keep((out,), save, state)
     return out
 
 
@@ -279,23 +274,14 @@ def record_many(
 ) -> tuple[Tensor, ...]:
     """``record`` for an op with several outputs: one Node, whose vjp gets a tuple of gradients."""
     outs = tuple([wrap(array, inputs[0].backend) for array in arrays])
-    if grad_mode.enabled and any(map(_asks, inputs)):
-        node = _node_class(vjp, name)(vjp, _edges(inputs), args)
-        node.many = True
+    if grad_mode.enabled and (edges := _edges(inputs)):
+        metas = tuple([(array.shape, array.dtype, outs[0].backend) for array in arrays])
+        node = _node_class(vjp, name)(vjp, edges, args, metas, state)
+        node.many, node.saved = True, entries(save, outs)
         for nr, out in enumerate(outs):
             if out.array.dtype.kind == "f" and (differentiable is None or differentiable[nr]):
                 out._node, out._output_nr, out._requires_grad = node, nr, True
-        node.keep(outs, save, state)
     return outs
-
-
-def _asks(t: Any) -> bool:
-    """Whether an input requires grad; a view may have joined the graph with its base since."""
-    return t is not None and (t._requires_grad if t._view is None else t.requires_grad)
-
-
-def _edges(inputs: Sequence[Any]) -> tuple[Edge | None, ...]:
-    return tuple([gradient_edge(t) if _asks(t) else None for t in inputs])
 
 
 def as_view(

@@ -120,11 +120,24 @@ class Tensor(TensorBase, concrete=True):
                     "Tensor.cpu() to copy the tensor to host memory first",
                 )
         if self.backend is cpu:
-            self.version_cell(share=True)
+            self.version_cell().leave()
         return self.backend.to_numpy(self.array)
 
     def __array__(self, dtype: Any = None, copy: _bool | None = None) -> np.ndarray[Any, Any]:
         return np.asarray(self.numpy(), dtype, copy=copy)
+
+    def __dlpack__(self, **kwargs: Any) -> Any:
+        """A DLPack capsule that shares memory. Semantics: torch.Tensor.__dlpack__."""
+        if self.requires_grad:
+            raise error(
+                BufferError,
+                "__dlpack__: can't export tensors that require gradient, use tensor.detach()",
+            )
+        self.version_cell().leave()
+        return self.array.__dlpack__(**kwargs)
+
+    def __dlpack_device__(self) -> Any:
+        return self.array.__dlpack_device__()
 
     def item(self) -> Any:
         """The one element as a Python number; RuntimeError where there are more or none."""
@@ -249,6 +262,7 @@ class Tensor(TensorBase, concrete=True):
 
     def data_ptr(self) -> _int:
         """The address of the first element."""
+        self.version_cell().leave()
         pointer = self.array.ctypes.data if self.backend is cpu else self.array.data.ptr
         return int(pointer)
 

@@ -39,6 +39,7 @@ class TensorBase:
     _hooks: HookTable | None = None
     _post_hooks: HookTable | None = None
     _inference = False
+    _fresh = False  # a gradient in memory of its own: the leaf it arrives at may keep it
 
     def __init_subclass__(cls, concrete: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -86,7 +87,7 @@ class TensorBase:
 
     def bump_version(self) -> None:
         """Say that ``array`` was written to."""
-        self.version_cell().value += 1
+        self.version_cell().bump()
 
     # -- the tape ----------------------------------------------------------------------------
 

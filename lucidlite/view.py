@@ -9,11 +9,35 @@ from typing import Any, NamedTuple
 class Version:
     """Counts writes to a piece of memory; every tensor that sees the memory holds the same cell."""
 
-    __slots__ = ("shared", "value")
+    __slots__ = ("held", "outside", "shared", "value")
 
     def __init__(self) -> None:
         self.value = 0
         self.shared = False  # another tensor or the user's NumPy array sees the same memory
+        self.outside = False  # somebody sees it whose writes are not counted
+        self.held: tuple[int, Any, dict[Any, Any]] | None = None  # the memo: see ``memo``
+
+    def bump(self) -> None:
+        """Count a write that is done; what was derived from the old values is let go."""
+        self.value += 1
+        self.held = None
+
+    def leave(self) -> None:
+        """Note that the memory is seen from outside the framework, for good."""
+        self.shared = self.outside = True
+        self.held = None
+
+    def memo(self, array: Any) -> dict[Any, Any] | None:
+        """Where a kernel may keep what it derived from ``array``, until the next write.
+
+        None where a write could go uncounted.
+        """
+        if self.outside:
+            return None
+        held = self.held  # one read, one assignment: other threads may be here too
+        if held is None or held[0] != self.value or held[1] is not array:
+            held = self.held = (self.value, array, {})
+        return held[2]
 
 
 Steps = tuple[tuple[Callable[..., Any], tuple[Any, ...]], ...]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from project_files import BENCHMARKS
 
 import lucidlite
-from lucidlite import backends
+from lucidlite import backends, threads
+from lucidlite.blas import blas
 
 
 @pytest.fixture
@@ -27,3 +31,29 @@ def cuda(request: pytest.FixtureRequest) -> str:
     if not lucidlite.cuda.is_available():
         request.getfixturevalue("fake_cupy")
     return "cuda"
+
+
+@pytest.fixture
+def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
+    """Imports a benchmark as the script's own folder would."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    yield importlib.import_module
+    for name in (path.stem for path in BENCHMARKS.glob("*.py")):
+        sys.modules.pop(name, None)
+
+
+@pytest.fixture
+def timing(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """``side_by_side``, where PyTorch is there; threads and seeds are put back afterwards."""
+    torch = pytest.importorskip("torch")
+    before = threads.get_num_threads(), torch.get_num_threads()
+    state = lucidlite.get_rng_state()
+    shared = bench("side_by_side")
+    monkeypatch.setattr(shared, "disturbance", lambda: lambda: 0.0)  # one round is enough
+    monkeypatch.setattr(shared, "REST", 0)
+    yield shared
+    lucidlite.set_rng_state(state)
+    threads.set_num_threads(before[0])
+    torch.set_num_threads(before[1])
+    blas.give_back()

@@ -178,11 +178,26 @@ def check_case(case):
             f"{case}\n  torch: {refusal!r}\n  lucidlite: {our_refusal!r}"
         )
         return True
-    rtol, atol = TOLERANCE.get(case["dtype"], (0, 0))
-    exact = "max" in case["op"]
+    exact, tiled = "max" in case["op"], in_tiles(case)
+
+    def tolerance(want):
+        if tiled:
+            return 1e-4, 1e-5 * abs(want).max(initial=0)
+        return TOLERANCE.get(case["dtype"], (0, 0))
+
     for name, mine, want in zip(("output", "indices"), ours[0], theirs[0], strict=False):
-        assert_close(mine, want, 0 if exact else rtol, 0 if exact else atol, f"{name} of {case}")
+        rtol, atol = (0, 0) if exact else tolerance(want)
+        assert_close(mine, want, rtol, atol, f"{name} of {case}")
     assert len(ours[0]) == len(theirs[0])
     for name, mine, want in zip(("input", "weight", "bias"), ours[1], theirs[1], strict=False):
-        assert_close(mine, want, rtol, atol * 10, f"{name} gradient of {case}")
+        rtol, atol = tolerance(want)
+        assert_close(mine, want, rtol, atol if tiled else atol * 10, f"{name} gradient of {case}")
     return False
+
+
+def in_tiles(case):
+    """Whether a convolution may be Winograd's, whose rounding errors are of the largest values."""
+    if case["op"] != "conv2d" or case["dtype"] != "float32":
+        return False
+    channels = min(case["weight"][:2])
+    return tuple(case["weight"][2:]) == (3, 3) and channels >= 8

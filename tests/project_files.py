@@ -14,6 +14,7 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lucidlite"
+BENCHMARKS = ROOT / "benchmarks"
 
 
 def project() -> dict[str, Any]:

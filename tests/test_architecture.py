@@ -17,22 +17,33 @@ PACKAGE = Path(__file__).parents[1] / "lucidlite"
 
 FLOORS = {
     "F0 names, numbers, places": """
-        callsite determinism device dtypes generator hooks names window geometry files archive
+        callsite blas malloc workers threads determinism device dtypes generator hooks names window
+        geometry files archive
     """,
     "F1 backends": """
-        backends.kernels backends.kernels.conv backends.kernels.pool backends.kernels.norm
+        backends.kernels backends.kernels.conv backends.kernels.pool backends.kernels.matmul
+        backends.kernels.reduce backends.kernels.norm
         backends.kernels.loss backends.kernels.index backends.kernels.optim
         backends.kernels.special backends.base backends.numpy_kernels
-        backends.numpy_kernels.layout backends.numpy_kernels.depthwise
-        backends.numpy_kernels.conv backends.numpy_kernels.pool backends.numpy_kernels.special
+        backends.numpy_kernels.layout backends.numpy_kernels.elementwise
+        backends.numpy_kernels.products backends.numpy_kernels.transposed
+        backends.numpy_kernels.direct backends.numpy_kernels.columns
+        backends.numpy_kernels.pointwise backends.numpy_kernels.grouped
+        backends.numpy_kernels.depthwise backends.numpy_kernels.winograd_transforms
+        backends.numpy_kernels.winograd_plan backends.numpy_kernels.winograd
+        backends.numpy_kernels.conv backends.numpy_kernels.blocks backends.numpy_kernels.pool_plan
+        backends.numpy_kernels.max_pool backends.numpy_kernels.pool backends.numpy_kernels.special
+        backends.numpy_kernels.matmul backends.numpy_kernels.norm backends.numpy_kernels.loss
+        backends.numpy_kernels.optim backends.numpy_kernels.reduce
         backends.numpy_backend backends.cupy_backend backends.cudnn backends.mps backends
     """,
     "F2 tensors without operations": "grad_mode size view tensor_base",
-    "F3 the tape": "tape",
+    "F3 the tape": "saved tape",
     "F4 operations": """
         ops ops.common ops.unary ops.shape ops.index_key ops.indexing ops.choose ops.elementwise
         ops.compare ops.join ops.transfer ops.gather ops.reduce ops.extremes ops.statistics
-        ops.matmul ops.activation ops.sorting ops.conv ops.pooling ops.norm ops.loss ops.inplace
+        ops.matmul ops.activation ops.sorting ops.conv ops.pooling ops.norm ops.loss
+        ops.classification ops.inplace
     """,
     "F5 the engine": "engine_checks engine",
     "F6 tensors": "printing reading tensor creation sampling",

@@ -179,7 +179,7 @@ WITHOUT_ROW = {
         are_deterministic_algorithms_enabled use_deterministic_algorithms
         get_default_dtype get_printoptions get_rng_state initial_seed is_grad_enabled
         is_inference_mode_enabled manual_seed printoptions promote_types seed set_default_dtype
-        set_printoptions set_rng_state load save
+        set_printoptions set_rng_state load save get_num_threads set_num_threads
     """,
     "test_autograd.py": """
         Tensor.backward Tensor.detach_ Tensor.retain_grad Tensor.register_hook
@@ -190,6 +190,7 @@ WITHOUT_ROW = {
     "test_printing.py": "Tensor.__format__ Tensor.__repr__",
     "test_tensor.py": "Tensor.__reduce_ex__",
     "test_layout.py": "Tensor.data_ptr",
+    "test_weight_memo.py": "Tensor.__dlpack__ Tensor.__dlpack_device__",
 }
 ELSEWHERE = {path for paths in WITHOUT_ROW.values() for path in paths.split()}
 

@@ -350,9 +350,23 @@ def test_summary(command):
 def test_doctor(command):
     code, out, _ = command("doctor")
     assert code == 0
-    for title in ("lucidlite", "Python", "NumPy", "CPU", "GPU", "tqdm", "matplotlib", "PIL"):
+    titles = (
+        "lucidlite", "Python", "NumPy", "CPU", "threads", "memory", "GPU", "tqdm", "matplotlib",
+        "PIL",
+    )  # fmt: skip
+    for title in titles:
         assert f"\n{title} " in f"\n{out}"
     assert np.__version__ in out
+    assert f"kernels use {torch.get_num_threads()}" in out
+
+
+def test_doctor_names_a_wrong_setting(monkeypatch, tmp_path):
+    monkeypatch.setenv("LUCIDLITE_NUM_THREADS", "all")
+    monkeypatch.setenv("LUCIDLITE_MALLOC", "mine")
+    done = lucidlite(tmp_path, "doctor")
+    assert done.returncode == 0, done.stderr
+    assert "LUCIDLITE_NUM_THREADS: expects a positive integer, got 'all'" in done.stdout
+    assert "LUCIDLITE_MALLOC: expects 'default' or nothing at all, got 'mine'" in done.stdout
 
 
 def test_doctor_without_extras(monkeypatch):

@@ -6,7 +6,8 @@ import kernel_cases as cases
 import numpy as np
 import pytest
 
-import lucidlite.backends.numpy_kernels.conv as numpy_conv
+import lucidlite.backends.numpy_kernels.columns as columns
+import lucidlite.backends.numpy_kernels.direct as direct
 import lucidlite.backends.numpy_kernels.layout as layout
 from lucidlite.geometry import conv_window
 
@@ -157,7 +158,13 @@ def test_block_size_changes_nothing_but_rounding(monkeypatch, seed):
         return (y, *cases.CPU.conv2d_backward(g, x, w, None, window, groups, needs))
 
     whole = results()
-    monkeypatch.setattr(numpy_conv, "COLUMN_BLOCK", 1)
+    monkeypatch.setattr(direct, "COLUMN_BLOCK", 1)
+    monkeypatch.setattr(direct, "LEAST_WINDOWS", 1)
+    # What is remembered was cut otherwise.
+    anew = direct.window_blocks.__wrapped__
+    for module in (direct, columns):
+        monkeypatch.setattr(module, "window_blocks", anew)
+    monkeypatch.setattr(columns, "_plan", columns._Plan)
     monkeypatch.setattr(layout.row_blocks, "__defaults__", (1,))
     for a, b in zip(whole, results(), strict=True):
         close(a, b, x.dtype.type, g.size)

@@ -1,5 +1,9 @@
 """Training from PyTorch's initial weights follows PyTorch: every optimizer, every schedule."""
 
+import inspect
+import types
+
+import numpy as np
 import pytest
 from parity import TEST_ALL
 from training_runs import (
@@ -12,6 +16,9 @@ from training_runs import (
 )
 
 import lucidlite
+from lucidlite import models
+from lucidlite.backends import cpu
+from lucidlite.backends.numpy_kernels.winograd import Winograd
 
 torch = pytest.importorskip("torch")
 
@@ -51,12 +58,27 @@ def make(name, options, rate=1.0):
     return lambda lib, parameters: getattr(lib.optim, name)(parameters, **options)
 
 
+@pytest.fixture
+def exact(monkeypatch):
+    """Convolutions as direct sums."""
+    monkeypatch.setattr(cpu, "_conv_algorithm", "exact")
+
+
 @pytest.mark.parametrize("net", NETS)
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_losses_and_weights_follow_torch(net, name):
     optimizer = make(*OPTIMIZERS[name], SLOWLY[net])
-    losses, _ = assert_same_training(torch, lucidlite, *NETS[net], optimizer)
+    # Adam moves a weight by its rate however small the gradient, and by Winograd's rounding errors
+    # the smallest ones may differ in sign.
+    astray = 5e-5 if name.startswith("adam") else 0.0
+    losses, _ = assert_same_training(torch, lucidlite, *NETS[net], optimizer, astray=astray)
     assert losses[-1] != losses[0]
+
+
+@pytest.mark.usefixtures("exact")
+@pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name.startswith("adam")])
+def test_by_direct_sums_every_weight_follows_torch(name):
+    assert_same_training(torch, lucidlite, *NETS["gap"], make(*OPTIMIZERS[name], SLOWLY["gap"]))
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -80,6 +102,94 @@ def test_the_documented_network_at_its_size():
     optimizer = make(*OPTIMIZERS["sgd-momentum"], SLOWLY["gap"])
     assert_same_training(torch, lucidlite, gap_net, 32, optimizer)
 
+
+# -- the package's models --------------------------------------------------------------------------
+
+
+def in_torch(source):
+    """The models' file, read as a PyTorch program."""
+    for ours, theirs in (
+        ("import lucidlite.nn as nn", "import torch.nn as nn"),
+        ("from lucidlite.callsite import error\n", ""),
+        ("from lucidlite.nn import", "from torch.nn import"),
+        ("from lucidlite.tensor import", "from torch import"),
+    ):
+        assert ours in source
+        source = source.replace(ours, theirs)
+    module = types.ModuleType("models_in_torch")
+    exec(compile(source, "models_in_torch", "exec"), module.__dict__)
+    return module
+
+
+THEIRS = in_torch(inspect.getsource(models))
+
+
+def built(name):
+    return lambda lib: getattr(models if lib is lucidlite else THEIRS, name)()
+
+
+def labelled(name, steps, batch, seed):
+    shape = (1, 28, 28) if name == "LeNet" else (3, 32, 32)
+    rng = np.random.default_rng(seed)
+    for _ in range(steps):
+        labels = rng.integers(0, 10, batch)
+        images = rng.standard_normal((batch, *shape), dtype=np.float32)
+        yield images + 0.2 * labels[:, None, None, None].astype(np.float32), labels
+
+
+def relative(name, batch, seed, double=False):
+    """How far each of 20 losses is from PyTorch's, as a part of it."""
+    kind = np.float64 if double else np.float32
+    weights = {
+        key: w.astype(kind) if w.dtype.kind == "f" else w
+        for key, w in initial_weights(built(name), torch, seed).items()
+    }
+    data = [(x.astype(kind), y) for x, y in labelled(name, 20, batch, seed)]
+    optimizer = make("SGD", dict(lr=0.01, momentum=0.9))
+
+    def build(lib):
+        return built(name)(lib).double() if double else built(name)(lib)
+
+    theirs, ours = (
+        np.array(train(lib, build, weights, data, optimizer)[0]) for lib in (torch, lucidlite)
+    )
+    return np.abs(ours / theirs - 1)
+
+
+# Where rounding decides a maximum or a ReLU, a run parts from PyTorch's by up to 1e-3 within 20
+# steps, and so does PyTorch's own in float32 from its own in float64. Of ResNet8's runs none is
+# spared that: PyTorch's two are 1e-5 to 2e-4 apart.
+WHOLE_RUN = {"CNNWithGAP": 1e-5, "LeNet": 1e-5, "ResNet8": 1e-4}
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "exact"])
+@pytest.mark.parametrize("name", WHOLE_RUN)
+def test_the_models_follow_torch(name, algorithm, monkeypatch):
+    """Three runs: half of all losses, and all of the nearest run's, are within 1e-5."""
+    if algorithm == "exact" and not TEST_ALL:
+        pytest.skip("a minute more; LUCIDLITE_TEST_ALL runs it")
+    monkeypatch.setattr(cpu, "_conv_algorithm", algorithm)
+    tiled, plain = [], Winograd.forward
+
+    def forward(self, *args):
+        tiled.append(self.m)
+        return plain(self, *args)
+
+    monkeypatch.setattr(Winograd, "forward", forward)
+    runs = np.array([relative(name, 16, seed) for seed in range(3)])
+    assert bool(tiled) == (algorithm == "auto")
+    assert np.median(runs) <= 1e-5
+    assert runs[:, :5].max() <= 1e-5  # nothing has had the time to grow
+    assert runs.max(axis=1).min() <= WHOLE_RUN[name]
+    assert runs.max() <= 1e-2
+
+
+@pytest.mark.parametrize("name", WHOLE_RUN)
+def test_in_float64_the_models_follow_torch_to_nine_digits(name):
+    assert relative(name, 4, 0, double=True).max() <= 1e-9
+
+
+# -- schedules -------------------------------------------------------------------------------------
 
 SCHEDULES = {
     "step": lambda S, opt: S.StepLR(opt, 5, 0.3),
@@ -116,7 +226,7 @@ def test_every_schedule_is_here():
     assert kinds == names
 
 
-def test_D16_overfits_one_batch_as_torch_does():
+def test_D16_overfits_one_batch_as_torch_does(monkeypatch):
     """Row D16: the documented class trains end to end, to a loss below 0.01."""
     weights = initial_weights(gap_net, torch)
     (one,) = batches(1, 8, 16)
@@ -127,4 +237,8 @@ def test_D16_overfits_one_batch_as_torch_does():
     predicted = model(lucidlite.from_numpy(one[0])).argmax(1)
     assert predicted.tolist() == one[1].tolist()
     theirs, _, _ = train(torch, gap_net, weights, [one] * 20, optimizer)
-    assert losses[:20] == pytest.approx(theirs, rel=1e-4)
+    # At this rate a rounding error grows tenfold in three steps.
+    assert losses[:6] == pytest.approx(theirs[:6], rel=1e-4)
+    monkeypatch.setattr(cpu, "_conv_algorithm", "exact")
+    losses, _, _ = train(lucidlite, gap_net, weights, [one] * 20, optimizer)
+    assert losses == pytest.approx(theirs, rel=1e-4)

@@ -67,8 +67,13 @@ def train(lib, build, weights, data, optimizer, scheduler=None):
     return losses, rates, model
 
 
-def assert_same_training(torch, lucidlite, build, size, optimizer, scheduler=None, steps=20):
-    """Losses within 1e-4 of PyTorch's, and at the end parameters and running statistics close."""
+def assert_same_training(
+    torch, lucidlite, build, size, optimizer, scheduler=None, steps=20, astray=0.0
+):
+    """Losses within 1e-4 of PyTorch's, and at the end parameters and running statistics close.
+
+    ``astray`` is the part of a tensor's elements that need not be.
+    """
     weights = initial_weights(build, torch)
     runs = []
     for lib in (torch, lucidlite):
@@ -80,7 +85,7 @@ def assert_same_training(torch, lucidlite, build, size, optimizer, scheduler=Non
     ours, theirs = our_model.state_dict(), model.state_dict()
     assert list(ours) == list(theirs)
     for name, value in theirs.items():
-        np.testing.assert_allclose(
-            numpy_of(ours[name]), numpy_of(value), rtol=2e-3, atol=2e-4, err_msg=name
-        )
+        mine, want = numpy_of(ours[name]), numpy_of(value)
+        if np.mean(~np.isclose(mine, want, rtol=2e-3, atol=2e-4)) > astray:
+            np.testing.assert_allclose(mine, want, rtol=2e-3, atol=2e-4, err_msg=name)
     return losses, rates

@@ -14,13 +14,15 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array, in_float32
+from lucidlite.backends.kernels import Array
 from lucidlite.backends.kernels.conv import ConvKernels
 from lucidlite.backends.kernels.index import IndexKernels
 from lucidlite.backends.kernels.loss import LossKernels
+from lucidlite.backends.kernels.matmul import MatmulKernels
 from lucidlite.backends.kernels.norm import NormKernels
 from lucidlite.backends.kernels.optim import OptimKernels
 from lucidlite.backends.kernels.pool import PoolKernels
+from lucidlite.backends.kernels.reduce import ReduceKernels
 from lucidlite.backends.kernels.special import SpecialKernels
 from lucidlite.device import Device
 
@@ -28,6 +30,8 @@ from lucidlite.device import Device
 class Backend(
     ConvKernels,
     PoolKernels,
+    MatmulKernels,
+    ReduceKernels,
     NormKernels,
     LossKernels,
     IndexKernels,
@@ -73,22 +77,6 @@ class Backend(
         """The array converted, in the same memory order; what doesn't fit wraps or becomes inf."""
         return array.astype(dtype)
 
-    def reduce(
-        self, name: str, array: Array, axis: tuple[int, ...] | int | None, keepdims: bool = False
-    ) -> Array:
-        """A reduction (sum, max, all, argmax, ...) as an array, 0-dim ones included."""
-        return self.xp.asarray(self.call(name, array, axis=axis, keepdims=keepdims))
-
-    def mean(self, array: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
-        """The mean over axes; float16 sums in float32. NaN where there is nothing to average."""
-        count = 1
-        for d in axis:
-            count *= array.shape[d]
-        wide = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
-        total = self.call("sum", array, axis=axis, keepdims=keepdims, dtype=wide)
-        mean = self.map("divide", self.xp.asarray(total), self.asarray(count, wide))
-        return mean.astype(array.dtype, copy=False)
-
     def try_view(self, array: Array, shape: tuple[int, ...]) -> Array | None:
         """The same memory in another shape, or None where strides don't allow it."""
         seen = array.view()
@@ -115,38 +103,6 @@ class Backend(
             inner = [a.transpose(2, 3, 0, 1) for a in arrays]
             return self.xp.concatenate(inner, (axis + 2) % 4).transpose(2, 3, 0, 1)
         return self.xp.concatenate(arrays, axis)
-
-    def matmul(self, a: Array, b: Array) -> Array:
-        """Matrix products over leading dims; float16 is multiplied in float32 and rounded once."""
-        if a.dtype == np.float16:
-            wide = self.matmul(a.astype(np.float32), b.astype(np.float32))
-            return self.cast(wide, a.dtype)
-        if b.ndim == 2 and a.ndim > 2 and a.size and a.flags.c_contiguous:
-            # One product of all rows instead of one for each matrix.
-            return self.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
-        return self.xp.asarray(self.call("matmul", a, b))
-
-    @in_float32
-    def addmm(self, input: Array, a: Array, b: Array, beta: float, alpha: float) -> Array:
-        """``beta * input + alpha * a @ b``; with beta 0, NaN in ``input`` doesn't count."""
-        kind = a.dtype.type
-        out = self.matmul(a, b)
-        if alpha != 1:
-            out = self.map("multiply", out, self.asarray(kind(alpha), a.dtype))
-        if beta == 0:
-            return out
-        if beta != 1:
-            input = self.map("multiply", input, self.asarray(kind(beta), a.dtype))
-        return self.map("add", out, input)
-
-    @in_float32
-    def linear(self, x: Array, weight: Array, bias: Array | None) -> Array:
-        """``x @ weight.T + bias`` over leading dims."""
-        lead = x.shape[:-1]
-        out = self.matmul(x.reshape(-1, weight.shape[1]) if weight.size else x, weight.T)
-        if bias is not None:
-            out = self.map("add", out, bias, out=out)
-        return out.reshape(*lead, weight.shape[0])
 
     def padded(
         self, array: Array, shape: tuple[int, ...], inner: tuple[slice, ...], value: float

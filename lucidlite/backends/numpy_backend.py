@@ -11,8 +11,14 @@ import numpy as np
 from lucidlite.backends.base import Backend
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
+from lucidlite.backends.numpy_kernels.elementwise import NumPyElementwise
 from lucidlite.backends.numpy_kernels.layout import contiguous_image
+from lucidlite.backends.numpy_kernels.loss import NumPyLoss
+from lucidlite.backends.numpy_kernels.matmul import NumPyMatmul
+from lucidlite.backends.numpy_kernels.norm import NumPyNorm
+from lucidlite.backends.numpy_kernels.optim import NumPyOptim
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
+from lucidlite.backends.numpy_kernels.reduce import NumPyReduce
 from lucidlite.backends.numpy_kernels.special import NumPySpecial
 from lucidlite.device import Device
 
@@ -32,7 +38,21 @@ class _Quiet(threading.local):
 _quiet = _Quiet()
 
 
-class NumPyBackend(NumPyConv, NumPyPool, NumPySpecial, Backend):
+class _Functions(dict[str, Any]):
+    """NumPy's functions by name; a look-up here is cheaper than in the module."""
+
+    def __missing__(self, name: str) -> Any:
+        self[name] = function = getattr(np, name)
+        return function
+
+
+_functions = _Functions()
+
+# Elements below which the way to NumPy is all that counts.
+_SMALL = 4096
+
+
+class NumPyBackend(NumPyConv, NumPyPool, NumPyMatmul, NumPyNorm, NumPyLoss, NumPyOptim, NumPyReduce, NumPySpecial, NumPyElementwise, Backend):
     """NumPy on the host."""
 
     xp = np
@@ -40,8 +60,15 @@ class NumPyBackend(NumPyConv, NumPyPool, NumPySpecial, Backend):
     def __init__(self) -> None:
         self.device = Device("cpu")
 
+    def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array:
+        first, last = arrays[0], arrays[-1]
+        if first.size < _SMALL > last.size and first.ndim != 4 != last.ndim and out is None:
+            result = _quiet.run(_functions[name], *arrays)
+            return result if result.ndim else np.asarray(result)
+        return super().map(name, *arrays, out=out)
+
     def call(self, name: str, *args: Any, **kwargs: Any) -> Array:
-        return _quiet.run(getattr(np, name), *args, **kwargs)
+        return _quiet.run(_functions[name], *args, **kwargs)
 
     def cast(self, array: Array, dtype: np.dtype[Any]) -> Array:
         return _quiet.run(array.astype, dtype)

@@ -8,13 +8,16 @@ import importlib.util
 import os
 import platform
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lucidlite.backends.cupy_backend import find_cupy
+from lucidlite.blas import blas
+from lucidlite.malloc import keep_freed_memory
+from lucidlite.threads import cores, get_num_threads
 
 EXAMPLES = """examples:
   lucidlite doctor        put its output into a bug report
@@ -24,7 +27,9 @@ _EXTRAS = {
     "matplotlib": ("plot", "curves.png and predictions.png of a run", "no pictures"),
     "PIL": ("images", "PNG, JPEG and other image files", "PNM and .npy only"),
 }
-_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+_THREADS = (
+    "LUCIDLITE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",
+)  # fmt: skip
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -51,14 +56,14 @@ def findings() -> Iterator[tuple[str, str, str]]:
     yield "NumPy", f"{np.__version__} with {name}", detail
     count = os.cpu_count() or 1
     usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else count
-    limits = [f"{key}={os.environ[key]}" for key in _THREADS if key in os.environ]
     yield (
-        "CPU",
-        f"{count} logical CPUs, {usable} usable by this process",
-        f"matrix products use at most {', '.join(limits)}" if limits
-        else "matrix products use all that are usable; where other programs keep them busy, "
-        "OPENBLAS_NUM_THREADS=1 can be many times faster",
+        "CPU", f"{count} logical CPUs, {usable} usable by this process",
+        f"{cores()} cores' worth of time for it",
     )  # fmt: skip
+    yield "threads", *_threads()
+    yield "memory", _setting(keep_freed_memory), (
+        "LUCIDLITE_MALLOC=default leaves the C library's allocator alone"
+    )
     yield _gpu()
     for module, (extra, gives, otherwise) in _EXTRAS.items():
         if importlib.util.find_spec(module) is not None:
@@ -93,6 +98,27 @@ def _blas() -> tuple[str, str]:
     if any(word in name for word in ("openblas", "mkl", "accelerate", "blis")):
         return title, "a fast BLAS: convolutions run on its matrix products"
     return title, "not a tuned BLAS: convolutions will be slow; NumPy's own wheels have OpenBLAS"
+
+
+def _threads() -> tuple[str, str]:
+    products = blas.threads()  # before a kernel has set it
+    finding = f"kernels use {_setting(get_num_threads)}"
+    if not blas.known:
+        return finding, "NumPy's BLAS can't be told to leave room, so its own threads do all"
+    given = [f"{key}={os.environ[key]}" for key in _THREADS if key in os.environ]
+    return f"{finding}, matrix products elsewhere {products}", (
+        f"with {', '.join(given)}" if given
+        else "where other programs keep the cores busy, LUCIDLITE_NUM_THREADS=1 and "
+        "OPENBLAS_NUM_THREADS=1 can be faster"
+    )  # fmt: skip
+
+
+def _setting(ask: Callable[[], Any]) -> str:
+    """What a setting is, or what is wrong with it."""
+    try:
+        return str(ask())
+    except RuntimeError as problem:
+        return str(problem).partition("\n")[0]
 
 
 def _gpu() -> tuple[str, str, str]:

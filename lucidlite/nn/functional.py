@@ -11,10 +11,11 @@ from lucidlite.callsite import error
 from lucidlite.geometry import integer
 from lucidlite.ops import activation, norm
 from lucidlite.ops.activation import gelu, sigmoid, tanh
+from lucidlite.ops.classification import cross_entropy, nll_loss
 from lucidlite.ops.conv import conv2d, pad_from_inside, pad_with_value
 from lucidlite.ops.gather import one_hot
 from lucidlite.ops.inplace import assign
-from lucidlite.ops.loss import cross_entropy, mse_loss, nll_loss
+from lucidlite.ops.loss import mse_loss
 from lucidlite.ops.matmul import linear
 from lucidlite.ops.norm import batch_norm
 from lucidlite.ops.pooling import (

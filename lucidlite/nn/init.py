@@ -332,6 +332,8 @@ def _normal_cdf(x: float) -> float:
 
 
 def _write(tensor: Tensor, values: NDArray[Any]) -> Tensor:
-    tensor.array[...] = tensor.backend.asarray(values, dtype=tensor.array.dtype)
-    tensor.bump_version()
+    try:
+        tensor.array[...] = tensor.backend.asarray(values, dtype=tensor.array.dtype)
+    finally:
+        tensor.bump_version()
     return tensor

@@ -12,7 +12,8 @@ from lucidlite.ops.common import check_tensor, floating, to_dtype, widened, wrap
 from lucidlite.ops.compare import gt
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.unary import exp
-from lucidlite.tape import OUT, record, wrap
+from lucidlite.saved import OUT
+from lucidlite.tape import record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node

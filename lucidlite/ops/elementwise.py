@@ -22,7 +22,8 @@ from lucidlite.ops.common import (
     zero_vjp,
 )
 from lucidlite.ops.unary import clone, log
-from lucidlite.tape import OUT, needs_grad, record, wrap
+from lucidlite.saved import OUT
+from lucidlite.tape import needs_grad, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -108,13 +109,11 @@ def sub_vjp(node: Node, grad: Tensor) -> Gradients:
 def mul(input: Any, other: Any) -> Tensor:
     """``input * other``. Semantics: torch.mul."""
     x, y = operands("mul", input, other, wide=True)
-    need_x, need_y = needs_grad(x, y)
-    save = (x if need_y else None, y if need_x else None)
-    return record(_binary("mul", "multiply", x, y), mul_vjp, (x, y), save=save)
+    return record(_binary("mul", "multiply", x, y), mul_vjp, (x, y), save_for=(y, x))
 
 
 def mul_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, y = node.saved_tensors
+    y, x = node.saved_tensors
     return (
         grad * y if node.needs_input_grad[0] else None,
         grad * x if node.needs_input_grad[1] else None,

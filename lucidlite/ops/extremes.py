@@ -10,7 +10,8 @@ from lucidlite.ops.choose import maximum, minimum, where
 from lucidlite.ops.common import check_tensor, wrap_dim, wrap_dims
 from lucidlite.ops.gather import pick
 from lucidlite.ops.reduce import Dim, spread, sum
-from lucidlite.tape import OUT, record, wrap
+from lucidlite.saved import OUT
+from lucidlite.tape import record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node

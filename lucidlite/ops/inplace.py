@@ -26,7 +26,8 @@ from lucidlite.ops.common import (
 )
 from lucidlite.ops.index_key import normalize
 from lucidlite.ops.indexing import getitem, index_put
-from lucidlite.tape import SavedOutput, record, wrap
+from lucidlite.saved import SavedOutput
+from lucidlite.tape import record, wrap
 from lucidlite.view import Steps, View, replay
 
 if TYPE_CHECKING:
@@ -66,9 +67,11 @@ def assign(op: str, target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tens
     node = value._node if taped else None
     if node is not None:
         _keep_old_values(node, old, target)
-    target.array[...] = value.array
     cell = target.version_cell()
-    cell.value += 1
+    try:
+        target.array[...] = value.array
+    finally:
+        cell.bump()  # one that is interrupted has written too
     if node is not None:
         _claim_outputs(node, value, target)
     if not taped:

@@ -6,10 +6,11 @@ from math import prod as product
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
+from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import broadcast_shape, check_device, check_dtype, check_tensor
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import matrix_transpose, reshape, squeeze, t, unsqueeze
-from lucidlite.tape import needs_grad, record
+from lucidlite.tape import record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -73,17 +74,11 @@ def _product(op: str, x: Tensor, y: Tensor, name: str = "") -> Tensor:
     except ValueError:
         raise _mismatch(op, x, y) from None
     args = (x.array.ndim, y.array.ndim)
-    return record(out, matmul_vjp, (x, y), args, _each_for_the_other(x, y), name=name)
-
-
-def _each_for_the_other(x: Tensor, y: Tensor) -> Gradients:
-    """What a product saves: a factor is only needed for the other one's gradient."""
-    need_x, need_y = needs_grad(x, y)
-    return x if need_y else None, y if need_x else None
+    return record(out, matmul_vjp, (x, y), args, name=name, save_for=(y, x))
 
 
 def matmul_vjp(node: Node, grad: Tensor, x_dims: int, y_dims: int) -> Gradients:
-    x, y = node.saved_tensors
+    y, x = node.saved_tensors
     needs = node.needs_input_grad
     dx = dy = None
     if needs[0] and y_dims == 1:
@@ -150,11 +145,11 @@ def dot(input: Tensor, tensor: Tensor) -> Tensor:
     if a != b:
         raise error(RuntimeError, f"dot: inconsistent tensor size, got {a} and {b}")
     out = input.backend.matmul(input.array, tensor.array)
-    return record(out, dot_vjp, (input, tensor), save=_each_for_the_other(input, tensor))
+    return record(out, dot_vjp, (input, tensor), save_for=(tensor, input))
 
 
 def dot_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, y = node.saved_tensors
+    y, x = node.saved_tensors
     return (
         grad * y if node.needs_input_grad[0] else None,
         grad * x if node.needs_input_grad[1] else None,
@@ -223,15 +218,24 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             f"weight={w.shape}",
         )
     out = input.backend.linear(x, w, None if bias is None else bias.array)
-    save = _each_for_the_other(input, weight)
     name = ("linear" if x.ndim == 2 else "linear_nd") + ("" if bias is not None else "_no_bias")
     name = "linear_1d_no_bias" if x.ndim == 1 and bias is None else name
-    return record(out, linear_vjp, (input, weight, bias), save=save, name=name)
+    save_for = (weight, input, None)
+    return record(out, linear_vjp, (input, weight, bias), name=name, save_for=save_for)
 
 
 def linear_vjp(node: Node, grad: Tensor) -> Gradients:
-    x, w = node.saved_tensors
+    w, x, _ = node.saved_tensors
     needs = node.needs_input_grad
+    if not grad_mode.enabled:
+        backend = grad.backend
+        arrays = None if x is None else x.array, None if w is None else w.array
+        dx, dw, db = backend.linear_backward(grad.array, *arrays, needs)
+        return (
+            None if dx is None else wrap(dx, backend, True),
+            None if dw is None else wrap(dw, backend, True),
+            None if db is None else wrap(db, backend, True),
+        )
     rows = _rows(grad)
     return (
         _product("linear", grad, w) if needs[0] else None,
@@ -260,12 +264,12 @@ def addmm(
             RuntimeError, f"addmm: input must expand to {shape}, got input={input.array.shape}"
         )
     out = input.backend.addmm(input.array, mat1.array, mat2.array, beta, alpha)
-    save = _each_for_the_other(mat1, mat2)
-    return record(out, addmm_vjp, (input, mat1, mat2), (beta, alpha), save=save)
+    inputs, save_for = (input, mat1, mat2), (None, mat2, mat1)
+    return record(out, addmm_vjp, inputs, (beta, alpha), save_for=save_for)
 
 
 def addmm_vjp(node: Node, grad: Tensor, beta: float, alpha: float) -> Gradients:
-    x, y = node.saved_tensors
+    _, y, x = node.saved_tensors
     needs = node.needs_input_grad
     scaled = grad if alpha == 1 else grad * alpha
     return (

@@ -121,24 +121,20 @@ def _batch_norm(
     eps: float,
 ) -> Tensor:
     x, backend = input.array, input.backend
+    w, b = (None if t is None else t.array for t in (weight, bias))
     if training:
-        mean_, var = backend.channel_stats(x)
-        count = x.size // max(x.shape[1], 1)
-        for running, now in zip(stats, (mean_, var * (count / max(count - 1, 1))), strict=True):
-            if running is not None and count:
-                backend.blend(running.array, now, momentum)
-                running.bump_version()
+        running = [t for t in stats if t is not None]
+        arrays = (running[0].array, running[1].array) if running else (None, None)
+        try:
+            out, mean_, invstd = backend.batch_norm_train(x, w, b, arrays, momentum, eps)
+        finally:  # one that is interrupted may have written too
+            for t in running:
+                t.bump_version()
     else:
         # Copies: backward wants the values of now, whatever becomes of the running ones.
         mean_, var = (t.array.astype(x.dtype) for t in stats if t is not None)
-    invstd = backend.inverse_std(var, eps)
-    out = backend.batch_norm(
-        x,
-        mean_,
-        invstd,
-        None if weight is None else weight.array,
-        None if bias is None else bias.array,
-    )
+        invstd = backend.inverse_std(var, eps)
+        out = backend.batch_norm(x, mean_, invstd, w, b)
     inputs, state = (input, weight, bias), (mean_, invstd)
     return record(out, batch_norm_vjp, inputs, (training, eps), (input, weight), state)
 
@@ -199,7 +195,9 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
             RuntimeError, f"dropout: result type float can't be cast to the input's {input.dtype}"
         )
     backend = input.backend
-    kept = current_generator().uniform(input.array.shape) >= p
+    kept = backend.asarray(current_generator().chances(input.array.shape, p))
+    if input.array.ndim == 4:
+        _, kept = backend.align(input.array, kept)  # while an element is a byte
     scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)
-    factors = backend.asarray(kept).astype(input.array.dtype) * input.array.dtype.type(scale)
+    factors = backend.map("multiply", kept, backend.asarray(scale, input.array.dtype))
     return mul(input, wrap(factors, backend))

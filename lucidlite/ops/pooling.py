@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from lucidlite.callsite import error
 from lucidlite.geometry import (
     Window,
@@ -15,8 +13,7 @@ from lucidlite.geometry import (
     pool_divisor,
     pool_window,
 )
-from lucidlite.ops.common import check_dtype, check_tensor, widened
-from lucidlite.ops.matmul import matmul
+from lucidlite.ops.common import check_dtype, check_tensor
 from lucidlite.ops.reduce import mean
 from lucidlite.tape import needs_grad, record, wrap
 
@@ -65,11 +62,15 @@ def max_pool2d(
     shape = input.array.shape
     window = pool_window("max_pool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
     check_dtype("max_pool2d", input, "fiu")
+    return _max_pool2d(input, window, return_indices)
+
+
+def _max_pool2d(input: Tensor, window: Window, return_indices: bool, name: str = "") -> Any:
     backend, x = input.backend, _images(input.array)
     keep = return_indices or True in needs_grad(input)
     out, offsets = backend.max_pool2d(x, window, keep)
-    out = _of_rank(input.array, out)
-    pooled = record(out, max_pool2d_vjp, (input,), (x.shape, window), state=offsets)
+    out, args = _of_rank(input.array, out), (x.shape, window)
+    pooled = record(out, max_pool2d_vjp, (input,), args, state=offsets, name=name)
     if not return_indices:
         return pooled
     found = backend.max_pool2d_indices(offsets, x.shape, window)
@@ -200,21 +201,31 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
     window = adaptive_window((shape[-2], shape[-1]), size)
     if window is not None:
         return _avg_pool2d(input, window, True, None, "adaptive_avg_pool2d")
-    # Averaging as a banded matrix on each side of the image.
-    backend, x = input.backend, input.array
-    kind = np.promote_types(x.dtype, np.float32)
-    rows, columns = (backend.adaptive_matrix(shape[d], size[d], kind) for d in (-2, -1))
-    out = backend.matmul(rows, x if x.dtype == kind else backend.cast(x, kind))
-    out = backend.matmul(out, columns.T)
-    out = out if x.dtype == kind else backend.cast(out, x.dtype)
-    sides = (wrap(rows, backend), wrap(columns, backend))
-    return record(out, adaptive_avg_pool2d_vjp, (input,), save=sides)
+    return _adaptive_avg_pool2d(input, size)
 
 
-def adaptive_avg_pool2d_vjp(node: Node, grad: Tensor) -> Tensor:
-    rows, columns = node.saved_tensors
-    (grad,) = widened(grad)
-    return matmul(matmul(rows.mT, grad), columns)
+def _adaptive_avg_pool2d(input: Tensor, size: tuple[int, int]) -> Tensor:
+    x = _images(input.array)
+    out = _of_rank(input.array, input.backend.adaptive_avg_pool2d(x, size))
+    args = (x.shape, size)
+    return record(out, adaptive_avg_pool2d_vjp, (input,), args, name="adaptive_avg_pool2d")
+
+
+def adaptive_avg_pool2d_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
+    return adaptive_avg_pool2d_input_grad(grad, *args)
+
+
+def adaptive_avg_pool2d_input_grad(
+    grad: Tensor, shape: tuple[int, ...], size: tuple[int, int]
+) -> Tensor:
+    """``grad`` shared out over its bins: the transpose of ``adaptive_avg_pool2d``."""
+    g = grad.array
+    out = _of_rank(g, grad.backend.adaptive_avg_pool2d_input_grad(_images(g), shape))
+    return record(out, adaptive_avg_pool2d_input_grad_vjp, (grad,), (size,))
+
+
+def adaptive_avg_pool2d_input_grad_vjp(node: Node, grad: Tensor, size: tuple[int, int]) -> Tensor:
+    return _adaptive_avg_pool2d(grad, size)
 
 
 def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = False) -> Any:
@@ -233,6 +244,9 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
         )
     check_dtype("adaptive_max_pool2d", input, "f")
     backend, x = input.backend, _images(input.array)
+    window = adaptive_window((shape[-2], shape[-1]), size)
+    if window is not None:
+        return _max_pool2d(input, window, return_indices, "adaptive_max_pool2d")
     out, found = backend.adaptive_max_pool2d(x, size)
     out, indices = _of_rank(input.array, out), wrap(found, backend)
     pooled = record(out, adaptive_max_pool2d_vjp, (input,), (x.shape,), save=(indices,))

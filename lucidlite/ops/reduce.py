@@ -14,7 +14,8 @@ from lucidlite.ops.common import check_dtype, check_tensor, to_dtype, widened, w
 from lucidlite.ops.indexing import select
 from lucidlite.ops.join import flip, stack
 from lucidlite.ops.shape import expand, reshape
-from lucidlite.tape import OUT, needs_grad, record, wrap
+from lucidlite.saved import OUT
+from lucidlite.tape import needs_grad, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node

@@ -15,7 +15,8 @@ from lucidlite.ops.common import SCALARS, check_tensor, floating, to_dtype, wide
 from lucidlite.ops.reduce import Dim, mean, spread, sum
 from lucidlite.ops.unary import abs as absolute
 from lucidlite.ops.unary import exp, sign
-from lucidlite.tape import OUT, record
+from lucidlite.saved import OUT
+from lucidlite.tape import record
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node

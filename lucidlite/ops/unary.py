@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import check_dtype, check_tensor, floating, zero_vjp
-from lucidlite.tape import OUT, record
+from lucidlite.saved import OUT
+from lucidlite.tape import record
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node

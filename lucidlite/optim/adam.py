@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -100,8 +101,11 @@ class Adam(Optimizer):
                 "decoupled": group["decoupled_weight_decay"],
                 "maximize": group["maximize"],
             }
+            steps: defaultdict[Any, list[Any]] = defaultdict(list)
+            written = []
             for p in group["params"]:
-                if p.grad is None:
+                grad = p.grad
+                if grad is None:
                     continue
                 state = self.state[p]
                 if not state:
@@ -115,18 +119,19 @@ class Adam(Optimizer):
                 largest = state["max_exp_avg_sq"] if group["amsgrad"] else None
                 number = float(counter.array) + 1.0
                 counter.array[...] = number
-                p.backend.adam_step(
-                    p.array,
-                    p.grad.array,
-                    mean.array,
-                    square.array,
-                    None if largest is None else largest.array,
-                    step=number,
-                    **options,
+                written += [p, counter, mean, square]
+                if largest is not None:
+                    written.append(largest)
+                largest_array = None if largest is None else largest.array
+                steps[p.backend].append(
+                    (p.array, grad.array, mean.array, square.array, largest_array, number)
                 )
-                for written in (p, counter, mean, square, largest):
-                    if written is not None:
-                        written.bump_version()
+            try:
+                for backend, items in steps.items():
+                    backend.adam_steps(items, **options)
+            finally:  # a step that is interrupted has written too
+                for tensor in written:
+                    tensor.bump_version()
         return loss
 
 

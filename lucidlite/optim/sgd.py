@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
@@ -81,10 +82,14 @@ class SGD(Optimizer):
                 "nesterov": group["nesterov"],
                 "maximize": group["maximize"],
             }
+            steps: defaultdict[Any, list[Any]] = defaultdict(list)
+            written = []
             for p in group["params"]:
-                if p.grad is None:
+                grad = p.grad
+                if grad is None:
                     continue
-                buffer, first = None, False
+                written.append(p)
+                array, first = None, False
                 if options["momentum"]:
                     state = self.state[p]
                     buffer = state.get("momentum_buffer")
@@ -92,9 +97,13 @@ class SGD(Optimizer):
                     if buffer is None:
                         empty = p.backend.xp.empty_like(p.array, order="C")
                         buffer = state["momentum_buffer"] = wrap(empty, p.backend)
-                array = None if buffer is None else buffer.array
-                p.backend.sgd_step(p.array, p.grad.array, array, first=first, **options)
-                p.bump_version()
-                if buffer is not None:
-                    buffer.bump_version()
+                    written.append(buffer)
+                    array = buffer.array
+                steps[p.backend].append((p.array, grad.array, array, first))
+            try:
+                for backend, items in steps.items():
+                    backend.sgd_steps(items, **options)
+            finally:  # a step that is interrupted has written too
+                for tensor in written:
+                    tensor.bump_version()
         return loss

@@ -25,14 +25,14 @@ def in_float32(kernel: Kernel) -> Kernel:
     """Let a kernel compute on float32 copies of float16 arrays and round its results once.
 
     Only the arrays it is given and returns directly are converted: what else it returns (a state)
-    stays as it is.
+    stays as it is. The first argument is an array and tells the dtype of all.
     """
 
     @wraps(kernel)
     def widened(self: Any, *args: Any) -> Any:
-        half, single = self.xp.float16, self.xp.float32
-        if not any(getattr(arg, "dtype", None) == half for arg in args):
+        if args[0].dtype.char != "e":
             return kernel(self, *args)
+        half, single = self.xp.float16, self.xp.float32
         wide = (a.astype(single) if getattr(a, "dtype", None) == half else a for a in args)
         results = kernel(self, *wide)
         if not isinstance(results, tuple):

@@ -24,10 +24,17 @@ class ConvKernels:
 
     @in_float32
     def conv2d(
-        self, x: Array, w: Array, bias: Array | None, window: Window, groups: int, keep: bool
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        window: Window,
+        groups: int,
+        keep: bool,
+        memo: dict[Any, Any] | None = None,
     ) -> tuple[Array, Any]:
         """(y, state): the cross-correlation of x with w, plus ``bias`` (K,) where given."""
-        del keep  # im2col's matrix is large and quickly rebuilt: nothing is kept
+        del keep, memo  # im2col's matrix is large and quickly rebuilt: nothing is kept
         n, outputs = x.shape[0], window.output_size(x.shape[2:])
         columns = self._columns(x, window, groups)
         weight = w.reshape(groups, w.shape[0] // groups, w.shape[1] * window.taps)

@@ -55,17 +55,17 @@ class LossKernels:
 
     @in_float32
     def cross_entropy(
-        self, x: Array, target: Array, ignore_index: int, mean: bool, keep: bool
+        self, x: Array, target: Array, ignore_index: int | None, mean: bool, keep: bool
     ) -> tuple[Array, Array | None]:
         """The (mean) negative log-likelihood of int ``target`` (N) under scores ``x`` (N, C).
 
         Returns the 0-dim loss and, if ``keep``, its gradient for ``x``. Rows whose target is
-        ``ignore_index`` count for nothing.
+        ``ignore_index`` count for nothing; None says that there are none.
         """
         xp = self.xp
         logp = self.log_softmax(x, 1)
         rows = xp.arange(x.shape[0])
-        kept = target != ignore_index
+        kept = target == target if ignore_index is None else target != ignore_index
         at = xp.where(kept, target, 0)
         count = kept.sum().astype(x.dtype) if mean else xp.asarray(1, x.dtype)
         picked = xp.where(kept, logp[rows, at], 0)

@@ -19,6 +19,27 @@ class NormKernels:
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def mean(self, array: Array, axis: tuple[int, ...], keepdims: bool) -> Array: ...
 
+    def batch_norm_train(
+        self,
+        x: Array,
+        weight: Array | None,
+        bias: Array | None,
+        running: tuple[Array | None, Array | None],
+        momentum: float,
+        eps: float,
+    ) -> tuple[Array, Array, Array]:
+        """``x`` normalized by its own statistics, with their mean and ``1 / sqrt(var + eps)``.
+
+        ``running`` (a mean and a variance, written to) move by ``momentum`` towards them.
+        """
+        mean, var = self.channel_stats(x)
+        count = x.size // max(x.shape[1], 1)
+        for held, now in zip(running, (mean, var * (count / max(count - 1, 1))), strict=True):
+            if held is not None and count:
+                self.blend(held, now, momentum)
+        invstd = self.inverse_std(var, eps)
+        return self.batch_norm(x, mean, invstd, weight, bias), mean, invstd
+
     def channel_stats(self, x: Array) -> Stats:
         """Mean and biased variance a channel, two passes."""
         axes = _others(x)

@@ -7,7 +7,7 @@ by the ufuncs; float16 parameters are stepped in float32 and rounded once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from lucidlite.backends.kernels import Array
@@ -16,12 +16,28 @@ from lucidlite.backends.kernels import Array
 # operand stay in the cache, and the scratch arrays stay small however large the parameter.
 BLOCK = 1 << 16
 
+# What a step needs of a parameter: its array, its gradient, then the momentum buffer (None without
+# momentum) and whether that is still empty; or the two averages, the largest square (AMSGrad's, or
+# None) and the number of the step, of which the first is 1.
+SGDItem = tuple[Array, Array, Array | None, bool]
+AdamItem = tuple[Array, Array, Array, Array, Array | None, float]
+
 
 class OptimKernels:
     """SGD and Adam updates. ``param`` and the state arrays are outputs; ``grad`` is only read."""
 
     xp: Any
     device: Any
+
+    def sgd_steps(self, items: Sequence[SGDItem], **options: Any) -> None:
+        """``sgd_step`` for every (param, grad, momentum_buffer, first) of ``items``, in order."""
+        for param, grad, buffer, first in items:
+            self.sgd_step(param, grad, buffer, first=first, **options)
+
+    def adam_steps(self, items: Sequence[AdamItem], **options: Any) -> None:
+        """``adam_step`` for every (param, grad, exp_avg, exp_avg_sq, max_exp_avg_sq, step)."""
+        for *arrays, step in items:
+            self.adam_step(*arrays, step=step, **options)
 
     def sgd_step(
         self,

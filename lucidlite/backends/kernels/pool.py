@@ -10,6 +10,11 @@ from lucidlite.window import Pair, Window, adaptive_bins
 Shape = tuple[int, ...]
 
 
+def _along(axis: int, part: slice) -> tuple[slice, ...]:
+    """``part`` of an (H, W, N, C) array's rows (axis 0) or columns (axis 1)."""
+    return (part,) if axis == 0 else (slice(None), part)
+
+
 class PoolKernels:
     """Max and average pooling of (N, C, H, W) arrays of any strides; images come in conv layout.
 
@@ -37,7 +42,7 @@ class PoolKernels:
             if x.dtype.kind == "f":
                 wins |= value != value
             offset[...] = xp.where(wins, tap, offset)
-            best[...] = xp.maximum(best, value)
+            best[...] = xp.maximum(value, best)
         return nchw(y), nchw(offsets) if keep else None
 
     def max_pool2d_input_grad(
@@ -51,7 +56,11 @@ class PoolKernels:
             slices = window.tap_slices(tap, (size[0], size[1]), grad.shape[:2])
             if slices is not None:
                 taken = offset[slices[0]] == tap
-                dx[slices[1]] += self.xp.where(taken, grad[slices[0]], g.dtype.type(0))
+                part = self.xp.where(taken, grad[slices[0]], g.dtype.type(0))
+                if window.disjoint:
+                    dx[slices[1]] = part
+                else:
+                    dx[slices[1]] += part
         return nchw(dx)
 
     def max_pool2d_gather(self, x: Array, offsets: Array, window: Window) -> Array:
@@ -81,18 +90,35 @@ class PoolKernels:
     def avg_pool2d(
         self, x: Array, window: Window, count_include_pad: bool, divisor_override: int | None
     ) -> Array:
-        """The sum of each window over its divisor; integers divide towards zero."""
+        """The sum of each window over its divisor; integers divide towards zero.
+
+        A window's rows are added up first, one after the other, then its columns.
+        """
         image = hwnc(x)
         size, outputs = image.shape[:2], window.output_size(image.shape[:2])
-        y = self.xp.zeros((*outputs, *image.shape[2:]), x.dtype)
-        for tap in range(window.taps):
-            slices = window.tap_slices(tap, size, outputs)
-            if slices is not None:
-                y[slices[0]] += image[slices[1]]
+        if window.covers(size):
+            total = image.sum(axis=(0, 1), keepdims=True, dtype=x.dtype)
+        else:
+            total = self._window_sums(self._window_sums(image, window, 0), window, 1)
         divisor = self._divisors(
             window, size, outputs, count_include_pad, divisor_override, x.dtype
         )
-        return nchw(self._divided(y, divisor))
+        return nchw(self._divided(total, divisor))
+
+    def _window_sums(self, image: Array, window: Window, axis: int) -> Array:
+        """Sums of the windows' elements along one axis of (H, W, N, C)."""
+        n = image.shape[axis]
+        shape = list(image.shape)
+        shape[axis] = outputs = window.output_size((n, n))[axis]
+        # Adding to -0.0 leaves every number as it is, its sign too.
+        total = self.xp.full(shape, -0.0, image.dtype)
+        for tap in range(window.kernel_size[axis]):
+            first, end, at = window.tap_span(axis, tap, n, outputs)
+            if first < end:
+                stride = window.stride[axis]
+                elements = slice(at, at + (end - first - 1) * stride + 1, stride)
+                total[_along(axis, slice(first, end))] += image[_along(axis, elements)]
+        return total
 
     @in_float32
     def avg_pool2d_input_grad(
@@ -103,20 +129,37 @@ class PoolKernels:
         count_include_pad: bool,
         divisor_override: int | None,
     ) -> Array:
-        """Each gradient over its divisor, added to every element of its window."""
+        """Each gradient over its divisor, added to every element of its window.
+
+        They are added up down the columns first, then along the rows.
+        """
         grad = hwnc(g)
-        n, c, height, width = x_shape
-        size, outputs = (height, width), grad.shape[:2]
+        size = (x_shape[2], x_shape[3])
         divisor = self._divisors(
-            window, size, outputs, count_include_pad, divisor_override, g.dtype
+            window, size, grad.shape[:2], count_include_pad, divisor_override, g.dtype
         )
-        share = self._divided(grad, divisor)
-        dx = self.xp.zeros((*size, n, c), g.dtype)
-        for tap in reversed(range(window.taps)):
-            slices = window.tap_slices(tap, size, outputs)
-            if slices is not None:
-                dx[slices[1]] += share[slices[0]]
+        dx = self._divided(grad, divisor)
+        for axis in (0, 1):
+            dx = self._spread(dx, window, axis, size[axis])
         return nchw(dx)
+
+    def _spread(self, share: Array, window: Window, axis: int, n: int) -> Array:
+        """The transpose of _window_sums: (H, W, N, C) with ``n`` elements along the axis."""
+        shape = list(share.shape)
+        outputs, shape[axis] = shape[axis], n
+        dx = self.xp.zeros(shape, share.dtype)
+        disjoint = window.stride[axis] >= window.extent[axis]
+        for tap in reversed(range(window.kernel_size[axis])):
+            first, end, at = window.tap_span(axis, tap, n, outputs)
+            if first < end:
+                stride = window.stride[axis]
+                elements = slice(at, at + (end - first - 1) * stride + 1, stride)
+                part = share[_along(axis, slice(first, end))]
+                if disjoint:
+                    dx[_along(axis, elements)] = part
+                else:
+                    dx[_along(axis, elements)] += part
+        return dx
 
     def adaptive_max_pool2d(self, x: Array, output_size: Pair) -> tuple[Array, Array]:
         """(y, indices): the maximum of each bin and its int64 position in the flattened plane.
@@ -154,7 +197,7 @@ class PoolKernels:
             wins = value > best
             if value.dtype.kind == "f":
                 wins |= value != value
-            best, best_at = self.xp.maximum(best, value), self.xp.where(wins, at, best_at)
+            best, best_at = self.xp.maximum(value, best), self.xp.where(wins, at, best_at)
         return best, best_at
 
     def plane_gather(self, x: Array, indices: Array) -> Array:
@@ -176,13 +219,43 @@ class PoolKernels:
         xp.add.at(dx, at.ravel(), hwnc(g).ravel())
         return nchw(dx.reshape(height, width, n, c))
 
-    def adaptive_matrix(self, n: int, outputs: int, dtype: Any) -> Array:
-        """(outputs, n): row i averages bin i, so pooling is a product on each side of the plane."""
-        rows = [
-            [1 / (end - start) if start <= i < end else 0.0 for i in range(n)]
-            for start, end in adaptive_bins(n, outputs)
-        ]
-        return self.xp.asarray(rows, dtype=dtype).reshape(outputs, n)
+    @in_float32
+    def adaptive_avg_pool2d(self, x: Array, output_size: Pair) -> Array:
+        """The mean of each bin."""
+        image = hwnc(x)
+        divisor = self._bin_sizes(image.shape[:2], output_size, x.dtype)
+        for axis in (0, 1):
+            shape = list(image.shape)
+            shape[axis] = output_size[axis]
+            sums = self.xp.empty(shape, x.dtype)
+            for i, (start, end) in enumerate(adaptive_bins(image.shape[axis], shape[axis])):
+                part = image[_along(axis, slice(start, end))]
+                sums[_along(axis, slice(i, i + 1))] = part.sum(axis=axis, keepdims=True)
+            image = sums
+        return nchw(self._divided(image, divisor))
+
+    @in_float32
+    def adaptive_avg_pool2d_input_grad(self, g: Array, x_shape: Shape) -> Array:
+        """Each gradient over its bin's size, added to every element of the bin."""
+        share, size = hwnc(g), (x_shape[2], x_shape[3])
+        share = self._divided(share, self._bin_sizes(size, share.shape[:2], g.dtype))
+        for axis in (0, 1):
+            shape = list(share.shape)
+            outputs, shape[axis] = shape[axis], size[axis]
+            spread = self.xp.zeros(shape, g.dtype)
+            for i, (start, end) in enumerate(adaptive_bins(size[axis], outputs)):
+                part = spread[_along(axis, slice(start, end))]
+                part += share[_along(axis, slice(i, i + 1))]
+            share = spread
+        return nchw(share)
+
+    def _bin_sizes(self, size: Pair, output_size: Pair, dtype: Any) -> Array:
+        """(OH, OW, 1, 1): how many elements each bin of adaptive pooling has."""
+        rows, columns = (
+            self.xp.asarray([end - start for start, end in adaptive_bins(n, o)], dtype=dtype)
+            for n, o in zip(size, output_size, strict=True)
+        )
+        return (rows[:, None] * columns)[:, :, None, None]
 
     def _lowest(self, dtype: Any) -> Any:
         return -self.xp.inf if dtype.kind == "f" else self.xp.iinfo(dtype).min

@@ -1,69 +1,162 @@
-"""Convolution on NumPy: conv layout in memory, im2col a few output rows at a time, large products.
+"""Convolution on NumPy: which algorithm computes what, and the way to them.
 
-Why this is quick where im2col is known to be slow: the columns of a few output rows are written,
-multiplied and forgotten while they are in the cache; images lie in memory as (H, W, N, C), so that
-each copy moves long contiguous runs; and a product is written where the output lies.
+Each algorithm is an object in a file of its own, with ``forward`` and ``backward``; they take and
+return raw arrays as the kernels do. A backward works without a state too, by making it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from functools import lru_cache
+from typing import Any, Protocol
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array, hwnc, in_float32, nchw
+from lucidlite.backends.kernels import Array, in_float32, nchw
 from lucidlite.backends.kernels.conv import ConvKernels, Grads, Shape
-from lucidlite.backends.numpy_kernels.depthwise import depthwise, depthwise_grads
-from lucidlite.backends.numpy_kernels.layout import contiguous_image, padded_image, row_blocks
+from lucidlite.backends.numpy_kernels.columns import Columns
+from lucidlite.backends.numpy_kernels.depthwise import Depthwise
+from lucidlite.backends.numpy_kernels.direct import Direct
+from lucidlite.backends.numpy_kernels.grouped import Grouped
+from lucidlite.backends.numpy_kernels.pointwise import Pointwise
+from lucidlite.backends.numpy_kernels.winograd import Winograd
+from lucidlite.callsite import error
+from lucidlite.determinism import exact_here
+from lucidlite.threads import take_blas
 from lucidlite.window import Window
 
-# Elements in a block of columns: with its product it should stay in the second-level cache.
-COLUMN_BLOCK = 1 << 18
-# Below this many input channels a group, a run of them is too short to copy: columns go tap by tap.
+
+class Algorithm(Protocol):
+    """One way to compute a convolution and its gradients."""
+
+    def forward(
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        window: Window,
+        groups: int,
+        keep: bool,
+        memo: dict[Any, Any] | None = None,
+    ) -> tuple[Array, Any]:
+        """(y, state): an array for ``backward`` or None, and None unless ``keep``."""
+
+    def backward(
+        self,
+        g: Array,
+        x: Array,
+        w: Array,
+        state: Any,
+        window: Window,
+        groups: int,
+        needs: tuple[bool, ...],
+    ) -> Grads:
+        """(dx, dw, db), None where ``needs`` is false; the same bits with a state and without."""
+
+
+ALGORITHMS: dict[str, Algorithm] = {
+    "depthwise": Depthwise(),
+    "grouped": Grouped(),
+    "pointwise": Pointwise(),
+    "columns": Columns(),
+    "F2": Winograd(2),
+    "F4": Winograd(4),
+    "direct": Direct(),
+}
+
+# Fewer input channels than this are a run too short to copy: columns of planes are quicker.
 FEW_CHANNELS = 16
+# Winograd's tiles have channels to multiply over, and outputs enough to be worth the weights'
+# transform; where it is kept from call to call, any number is.
+WINOGRAD_CHANNELS, WINOGRAD_OUTPUTS = 8, 256
+# Tiles overhang the edge of a small image. With F4's computed for more than so many times the
+# outputs, F2's smaller ones are quicker.
+MOST_WASTE = 1.7
+
+CHOICES = "auto", "exact"
+
+
+@lru_cache(maxsize=1024)
+def choose(
+    x_shape: Shape,
+    w_shape: Shape,
+    window: Window,
+    groups: int,
+    dtype: np.dtype[Any],
+    exact: bool = False,
+    cached: bool = False,
+) -> str:
+    """The name in ``ALGORITHMS`` of what is quickest for a convolution.
+
+    ``exact`` forgoes Winograd's tiles, in which rounding errors are larger and an element that
+    isn't finite reaches all outputs; ``cached`` says that transformed weights are kept.
+    """
+    if groups > 1:
+        return "depthwise" if w_shape[1] == 1 else "grouped"
+    if window.taps == 1 and not window.padded:
+        return "pointwise"
+    if dtype == np.float32 and not exact and _winograd_fits(w_shape, window):
+        height, width = window.output_size((x_shape[2], x_shape[3]))
+        if x_shape[0] * height * width >= WINOGRAD_OUTPUTS or cached:
+            tiled = -(-height // 4) * -(-width // 4) * 16
+            return "F2" if tiled > MOST_WASTE * height * width else "F4"
+    return "columns" if x_shape[1] < FEW_CHANNELS else "direct"
+
+
+def _winograd_fits(w_shape: Shape, window: Window) -> bool:
+    return (
+        window.kernel_size == (3, 3)
+        and window.stride == window.dilation == (1, 1)
+        and max(map(max, window.padding)) <= 2
+        and min(w_shape[:2]) >= WINOGRAD_CHANNELS
+    )
+
+
+class _State(tuple[Any, ...]):
+    """What an algorithm kept, a tuple of one array, and the algorithm's name."""
+
+    by: str
+
+    def __new__(cls, kept: Array, by: str) -> _State:
+        state = super().__new__(cls, (kept,))
+        state.by = by
+        return state
 
 
 class NumPyConv(ConvKernels):
-    """ConvKernels in blocks of output rows; depthwise ones as multiply-adds of shifted images."""
+    """ConvKernels by the algorithm that is quickest for the shapes."""
 
-    @in_float32
+    _conv_algorithm = "auto"
+
+    @property
+    def conv_algorithm(self) -> str:
+        """'auto', or 'exact': direct sums only, as float64 always has them."""
+        return self._conv_algorithm
+
+    @conv_algorithm.setter
+    def conv_algorithm(self, name: str) -> None:
+        if name not in CHOICES:
+            raise error(
+                ValueError,
+                f"conv_algorithm: expects 'auto' or 'exact', got conv_algorithm={name!r}",
+            )
+        self._conv_algorithm = name
+
     def conv2d(
-        self, x: Array, w: Array, bias: Array | None, window: Window, groups: int, keep: bool
+        self,
+        x: Array,
+        w: Array,
+        bias: Array | None,
+        window: Window,
+        groups: int,
+        keep: bool,
+        memo: dict[Any, Any] | None = None,
     ) -> tuple[Array, Any]:
-        del keep
-        n, k = x.shape[0], w.shape[0]
-        y = np.empty((*window.output_size(x.shape[2:]), n, k), x.dtype)
-        if not y.size:
-            return nchw(y), None
-        if not w.size:  # no channels: only the bias is left
-            y[...] = 0
-        elif _is_depthwise(w.shape, groups):
-            depthwise(padded_image(hwnc(x), window), w, window, y)
-        else:
-            columns = _Columns(x, window, groups)
-            weight = columns.weight(w)
-            for rows in columns.blocks():
-                _multiply(columns.fill(rows), weight, y[rows])
-        if bias is not None:
-            # Rows of N * K elements: one of K would be a short run for a ufunc.
-            flat = y.reshape(-1, n * k)
-            flat += np.tile(bias, n)
-        return nchw(y), None
+        height, width = window.output_size(x.shape[2:])
+        if not (x.size and w.size and height * width):
+            return self._without_sums(x, w, bias, (height, width)), None
+        name = self._choose(x.shape, w.shape, window, groups, x.dtype, memo is not None)
+        return self._forward(x, w, bias, window, groups, keep, memo, name)
 
-    @in_float32
-    def conv2d_input_grad(
-        self, g: Array, w: Array, x_shape: Shape, window: Window, groups: int
-    ) -> Array:
-        return _gradients(g, None, w, x_shape, w.shape, window, groups)[0]
-
-    @in_float32
-    def conv2d_weight_grad(
-        self, g: Array, x: Array, w_shape: Shape, window: Window, groups: int
-    ) -> Array:
-        return _gradients(g, x, None, x.shape, w_shape, window, groups)[1]
-
-    @in_float32
     def conv2d_backward(
         self,
         g: Array,
@@ -74,146 +167,66 @@ class NumPyConv(ConvKernels):
         groups: int,
         needs: tuple[bool, ...],
     ) -> Grads:
-        del state
-        # Once for both gradients: the image of a broadcast or NCHW gradient is a copy.
-        g = nchw(contiguous_image(hwnc(g)))
-        dx, dw = _gradients(
-            g, x if needs[1] else None, w if needs[0] else None, x.shape, w.shape, window, groups
-        )
-        return dx, dw, _bias_grad(g) if needs[2] else None
+        if not (g.size and x.size and w.size):
+            return self._no_grads(g, x.shape, w.shape, needs)
+        name = self._choose(x.shape, w.shape, window, groups, g.dtype, False)
+        # It may have been another's: exactness can be asked for at any time.
+        kept = state[0] if isinstance(state, _State) and state.by == name else None
+        return self._backward(g, x, w, kept, window, groups, needs, name)
 
+    def conv2d_input_grad(
+        self, g: Array, w: Array, x_shape: Shape, window: Window, groups: int
+    ) -> Array:
+        needs = True, False, False
+        return self.conv2d_backward(g, _shape_only(g, x_shape), w, None, window, groups, needs)[0]
 
-def _is_depthwise(w_shape: Shape, groups: int) -> bool:
-    return groups > 1 and w_shape[1] == 1
+    def conv2d_weight_grad(
+        self, g: Array, x: Array, w_shape: Shape, window: Window, groups: int
+    ) -> Array:
+        needs = False, True, False
+        return self.conv2d_backward(g, x, _shape_only(g, w_shape), None, window, groups, needs)[1]
 
+    @in_float32
+    def _forward(self, *args: Any) -> tuple[Array, Any]:
+        take_blas()
+        y, kept = ALGORITHMS[args[-1]].forward(*args[:-1])
+        return y, None if kept is None else _State(kept, args[-1])
 
-def _bias_grad(g: Array) -> Array:
-    n, k, height, width = g.shape
-    # Summing rows of N * K elements first runs at the speed of memory.
-    rows = hwnc(g).reshape(height * width, n * k)
-    return rows.sum(0, dtype=g.dtype).reshape(n, k).sum(0, dtype=g.dtype)
+    @in_float32
+    def _backward(self, *args: Any) -> Grads:
+        take_blas()
+        return ALGORITHMS[args[-1]].backward(*args[:-1])
 
+    def _choose(
+        self,
+        x_shape: Shape,
+        w_shape: Shape,
+        window: Window,
+        groups: int,
+        dtype: np.dtype[Any],
+        cached: bool,
+    ) -> str:
+        exact = exact_here.on or self._conv_algorithm == "exact"
+        return choose(x_shape, w_shape, window, groups, dtype, exact, cached)
 
-def _gradients(
-    g: Array,
-    x: Array | None,
-    w: Array | None,
-    x_shape: Shape,
-    w_shape: Shape,
-    window: Window,
-    groups: int,
-) -> tuple[Array | None, Array | None]:
-    """(dx, dw): dw where ``x`` is given, dx where ``w`` is."""
-    grad = contiguous_image(hwnc(g))
-    if not grad.size or 0 in w_shape:
+    def _without_sums(
+        self, x: Array, w: Array, bias: Array | None, outputs: tuple[int, int]
+    ) -> Array:
+        """No images, or no channels to sum over: what is left is the bias."""
+        y = np.zeros((*outputs, x.shape[0], w.shape[0]), x.dtype)
+        if bias is not None:
+            y += bias
+        return nchw(y)
+
+    def _no_grads(self, g: Array, x_shape: Shape, w_shape: Shape, needs: tuple[bool, ...]) -> Grads:
+        n, c, *size = x_shape
         return (
-            None if w is None else nchw(np.zeros((*x_shape[2:], *x_shape[:2]), g.dtype)),
-            None if x is None else np.zeros(w_shape, g.dtype),
+            nchw(np.zeros((*size, n, c), g.dtype)) if needs[0] else None,
+            np.zeros(w_shape, g.dtype) if needs[1] else None,
+            g.sum((0, 2, 3), dtype=g.dtype) if needs[2] else None,
         )
-    if _is_depthwise(w_shape, groups):
-        image = None if x is None else padded_image(hwnc(x), window)
-        return depthwise_grads(grad, image, w, x_shape, w_shape, window)
-    return (
-        None if w is None else _input_grad(grad, w, x_shape, window, groups),
-        None if x is None else _weight_grad(grad, x, w_shape, window, groups),
-    )
 
 
-def _weight_grad(grad: Array, x: Array, w_shape: Shape, window: Window, groups: int) -> Array:
-    columns = _Columns(x, window, groups)
-    per_group = w_shape[0] // groups
-    dw = np.zeros((groups, w_shape[1] * window.taps, per_group), grad.dtype)
-    part = np.empty_like(dw)
-    for rows in columns.blocks():
-        block = columns.fill(rows).transpose(0, 2, 1)
-        dw += np.matmul(block, _by_group(grad[rows], groups), out=part)
-    dw = dw.reshape(groups, window.taps, w_shape[1], per_group).transpose(0, 3, 2, 1)
-    return np.ascontiguousarray(dw).reshape(w_shape)
-
-
-def _input_grad(grad: Array, w: Array, x_shape: Shape, window: Window, groups: int) -> Array:
-    n, c, height, width = x_shape
-    (top, bottom), (left, right) = window.padding
-    padded = np.zeros((height + top + bottom, width + left + right, n, c), grad.dtype)
-    # Seen with the groups first: (groups, rows, columns, N, channels of a group).
-    image = padded.reshape(*padded.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
-    weight = w.reshape(groups, w.shape[0] // groups, w.shape[1], window.taps)
-    weight = np.ascontiguousarray(weight.transpose(3, 0, 1, 2))
-    columns = grad.shape[1]
-    for rows in row_blocks(grad.shape[0], columns * n * c * window.taps, COLUMN_BLOCK):
-        shares = np.matmul(_by_group(grad[rows], groups), weight)
-        shares = shares.reshape(window.taps, groups, -1, columns, n, w.shape[1])
-        for tap, share in enumerate(shares):
-            place = window.padded_slices(tap, rows.start, rows.stop, columns)
-            target = image[:, place[0], place[1]]
-            target += share
-    return nchw(padded[top : top + height, left : left + width])
-
-
-def _by_group(block: Array, groups: int) -> Array:
-    """Output rows (R, OW, N, K) as (groups, R * OW * N, K / groups)."""
-    rows, columns, n, k = block.shape
-    return block.reshape(rows * columns * n, groups, k // groups).transpose(1, 0, 2)
-
-
-def _multiply(columns: Array, weight: Array, out: Array) -> None:
-    """out (R, OW, N, K) = the products of all groups."""
-    if len(weight) == 1:
-        np.matmul(columns[0], weight[0], out=out.reshape(-1, weight.shape[2]))
-    else:
-        _by_group(out, len(weight))[...] = np.matmul(columns, weight)
-
-
-class _Columns:
-    """The columns of an image, a block of output rows at a time, in one buffer that is reused.
-
-    ``fill(rows)`` is (groups, windows, taps * C / groups). In memory a window's elements lie side
-    by side; with few channels a tap's elements of all windows do, and the matrix is a transpose.
-    """
-
-    def __init__(self, x: Array, window: Window, groups: int) -> None:
-        n, c, height, width = x.shape
-        self.window, self.groups, self.n, self.channels = window, groups, n, c // groups
-        self.outputs = window.output_size((height, width))
-        # One tap a window, at every element: the image is its own matrix of columns.
-        self.plain = window.taps == 1 and window.stride == (1, 1) and not window.padded
-        self.few = self.channels < FEW_CHANNELS and not self.plain
-        image = padded_image(hwnc(x), window, channels_first=self.few)
-        # (groups, rows, columns, N, channels of a group), whatever the order in memory.
-        self.image = image.reshape(*image.shape[:3], groups, -1).transpose(3, 0, 1, 2, 4)
-        row = self.outputs[1] * n * c * window.taps
-        self._blocks = list(row_blocks(self.outputs[0], row, COLUMN_BLOCK))
-        rows = self._blocks[0].stop
-        if self.few:
-            shape = (groups, window.taps, self.channels, rows, self.outputs[1], n)
-            self.buffer = np.empty(shape, x.dtype)
-        elif not self.plain:
-            shape = (groups, rows, self.outputs[1], n, window.taps, self.channels)
-            self.buffer = np.empty(shape, x.dtype)
-
-    def weight(self, w: Array) -> Array:
-        """w as (groups, taps * C / groups, K / groups), to multiply columns with."""
-        k = w.shape[0] // self.groups
-        w = w.reshape(self.groups, k, self.channels, self.window.taps).transpose(0, 3, 2, 1)
-        return np.ascontiguousarray(w).reshape(self.groups, -1, k)
-
-    def blocks(self) -> Iterator[slice]:
-        return iter(self._blocks)
-
-    def fill(self, rows: slice) -> Array:
-        count, width = rows.stop - rows.start, self.outputs[1]
-        windows = count * width * self.n
-        if self.plain:
-            return self.image[:, rows].reshape(self.groups, windows, self.channels)
-        for tap in range(self.window.taps):
-            place = self.window.padded_slices(tap, rows.start, rows.stop, width)
-            source = self.image[:, place[0], place[1]]
-            if self.few:
-                self.buffer[:, tap, :, :count] = source.transpose(0, 4, 1, 2, 3)
-            else:
-                self.buffer[:, :count, :, :, tap] = source
-        elements = self.window.taps * self.channels
-        if self.few:
-            taps_first = self.buffer.reshape(self.groups, elements, -1)[:, :, :windows]
-            return taps_first.transpose(0, 2, 1)
-        return self.buffer[:, :count].reshape(self.groups, windows, elements)
+def _shape_only(like: Array, shape: Shape) -> Array:
+    """An array of a shape, with no memory behind it, where only the shape is asked for."""
+    return np.broadcast_to(like.dtype.type(0), shape)

@@ -1,16 +1,25 @@
-"""Memory order and blocking, shared by the NumPy kernels of images."""
+"""Memory order, blocking and scratch memory, shared by the NumPy kernels of images."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
 from lucidlite.backends.kernels import Array
+from lucidlite.threads import cut, parallel
 from lucidlite.window import Window
 
 # Elements in a block of an elementwise pass: its few arrays should stay in the cache.
 BLOCK = 1 << 17
+# Elements below which the way to NumPy counts more than what it does.
+SMALL = 1 << 14
+# Bytes of scratch memory a thread keeps for one use; more is taken anew every time.
+KEPT_SCRATCH = 1 << 24
 
 
 def row_blocks(rows: int, row_size: int, block: int = BLOCK) -> Iterator[slice]:
@@ -20,19 +29,75 @@ def row_blocks(rows: int, row_size: int, block: int = BLOCK) -> Iterator[slice]:
         yield slice(first, min(first + step, rows))
 
 
+def share_blocks(
+    work: Callable[[Sequence[Any]], Any], blocks: Sequence[Any], cost: int
+) -> list[Any]:
+    """``work(some of the blocks)`` on each thread; returns what each found, from first to last.
+
+    Neighbours stay together. Blocks are cut before anybody asks for threads, so that the numbers a
+    block makes are the same however many there are. ``cost`` of a block: see ``threads.cut``.
+    """
+    parts = cut(len(blocks), cost) if len(blocks) > 1 else [(0, len(blocks))]
+    if len(parts) == 1:
+        return [work(blocks)]
+    found: list[Any] = [None] * len(parts)
+
+    def do(part: int) -> None:
+        first, end = parts[part]
+        found[part] = work(blocks[first:end])
+
+    parallel(do, range(len(parts)))
+    return found
+
+
+def total(sums: list[Array]) -> Array:
+    """The sum of arrays, in their order, in the first one."""
+    for other in sums[1:]:
+        sums[0] += other
+    return sums[0]
+
+
+class _Room(threading.local):
+    def __init__(self) -> None:
+        self.held: dict[str, Array] = {}
+
+
+_room = _Room()
+
+
+def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> Array:
+    """An array with anything in it, this thread's until it asks again for the same ``use``."""
+    size = prod(shape) * dtype.itemsize
+    held = _room.held.get(use)
+    if held is None or held.size < size:
+        held = np.empty(size, np.uint8)
+        if size <= KEPT_SCRATCH:
+            _room.held[use] = held
+    return held[:size].view(dtype).reshape(shape)
+
+
 def copy_image(out: Array, image: Array) -> None:
     """out[...] = image, both (H, W, N, C), quickly where ``image`` comes from (N, C, H, W) memory.
 
     Walking (N, C) rows there takes a step of a whole plane for each element, and planes whose size
     is near a power of two share a few cache lines. A block is first gathered in its own order.
     """
-    if image.strides[1] != image.itemsize:
+    height, width, n, c = image.shape
+    near = image.strides[3] == image.itemsize
+    if near and image.size < SMALL:
         out[...] = image
         return
-    height, width, n, c = image.shape
-    for rows in row_blocks(height, width * n * c):
-        block = np.ascontiguousarray(image[rows].transpose(2, 3, 0, 1))
-        out[rows] = block.transpose(2, 3, 0, 1)
+
+    def copy(part: tuple[int, int]) -> None:
+        if near:
+            out[slice(*part)] = image[slice(*part)]
+            return
+        for rows in row_blocks(part[1] - part[0], width * n * c):
+            rows = slice(part[0] + rows.start, part[0] + rows.stop)
+            block = np.ascontiguousarray(image[rows].transpose(2, 3, 0, 1))
+            out[rows] = block.transpose(2, 3, 0, 1)
+
+    parallel(copy, cut(height, width * n * c * (1 if near else 8)))
 
 
 def long_runs(image: Array) -> Array:
@@ -53,19 +118,37 @@ def contiguous_image(image: Array) -> Array:
     return out
 
 
-def padded_image(image: Array, window: Window, channels_first: bool = False) -> Array:
-    """An (H, W, N, C) image inside its border of zeros, with contiguous (N, C) rows.
-
-    With ``channels_first`` the memory order is (C, H, W, N); the axes stay.
-    """
+def padded_image(image: Array, window: Window) -> Array:
+    """An (H, W, N, C) image inside its border of zeros, with contiguous (N, C) rows."""
+    if not window.padded:
+        return long_runs(image)
     height, width, n, c = image.shape
     (top, bottom), (left, right) = window.padding
-    if not window.padded and not channels_first:
-        return long_runs(image)
-    size = height + top + bottom, width + left + right
-    if channels_first:
-        padded = np.zeros((c, *size, n), image.dtype).transpose(1, 2, 3, 0)
+    padded = np.empty((height + top + bottom, width + left + right, n, c), image.dtype)
+    inside = padded[top : top + height]
+    if padded.size < SMALL:
+        padded[...] = 0
     else:
-        padded = np.zeros((*size, n, c), image.dtype)
-    copy_image(padded[top : top + height, left : left + width], image)
+        padded[:top] = padded[top + height :] = 0
+        inside[:, :left] = inside[:, left + width :] = 0
+    copy_image(inside[:, left : left + width], image)
     return padded
+
+
+def windows(planes: Array, window: Window, outputs: tuple[int, int]) -> Array:
+    """A padded (H, W, ...) array seen as (OH, OW, kH, kW, ...): each window's taps; no copy."""
+    (down, across), rest = planes.strides[:2], planes.strides[2:]
+    (sh, sw), (dh, dw) = window.stride, window.dilation
+    shape = (*outputs, *window.kernel_size, *planes.shape[2:])
+    strides = (down * sh, across * sw, down * dh, across * dw, *rest)
+    if planes.flags.c_contiguous:  # as as_strided, which takes several times as long
+        return np.ndarray(shape, planes.dtype, planes, 0, strides)
+    return as_strided(planes, shape, strides)
+
+
+def bias_grad(grad: Array) -> Array:
+    """The sum over all but the channels of (OH, OW, N, K), contiguous: BLAS is quick at it."""
+    height, width, n, k = grad.shape
+    rows = grad.reshape(height * width, n * k)
+    sums = np.ones(len(rows), grad.dtype) @ rows
+    return sums.reshape(n, k).sum(0, dtype=grad.dtype)

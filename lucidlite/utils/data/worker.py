@@ -9,6 +9,8 @@ from concurrent.futures import Future
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
+from lucidlite.threads import stay_alone
+
 # How long closing waits for a worker that is in the middle of a sample. It stops after the sample;
 # one that never returns stays behind as a daemon and can't keep the interpreter from exiting.
 JOIN_SECONDS = 5.0
@@ -92,6 +94,7 @@ def _close(queues: list[_Queue], threads: list[threading.Thread]) -> None:
 
 def _run(queue: _Queue, info: WorkerInfo, init: Callable[[int], Any] | None) -> None:
     _local.info = info
+    stay_alone()
     broken: BaseException | None = None
     if init is not None:
         try:
