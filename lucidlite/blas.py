@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import os
+import threading
 from typing import Any
 
 import numpy as np
@@ -19,10 +20,31 @@ _OPENMP = 2
 
 
 class Blas:
-    """NumPy's BLAS, as far as its threads go."""
+    """NumPy's BLAS, as far as its threads go.
+
+    As a context manager it uses one thread for the length of a block, or of several that overlap.
+    """
 
     def __init__(self) -> None:
         self._before = 0  # what ``take`` found; 0 where it is not taken
+        self._lock = threading.Lock()
+        self._inside = 0  # how many blocks are being run now
+        self._lent = 0  # what the first of them found, where that isn't 1
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1 and (now := self.threads()) > 1:
+                self._lent = now
+                _functions()[1](1)  # type: ignore[index]
+
+    def __exit__(self, *exc: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside and self._lent:
+                lent, self._lent = self._lent, 0
+                if self.threads() == 1:
+                    _functions()[1](lent)  # type: ignore[index]
 
     @property
     def known(self) -> bool:

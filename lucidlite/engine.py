@@ -15,7 +15,9 @@ from lucidlite.engine_checks import (
     check_finite,
     check_inputs,
     check_shape,
+    keep_whole,
     run_hooks,
+    run_output_hooks,
     wrong_count,
 )
 from lucidlite.grad_mode import grad_mode
@@ -23,7 +25,7 @@ from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
 from lucidlite.ops.reduce import sum_to
 from lucidlite.ops.unary import clone
-from lucidlite.tape import Edge, Node, gradient_edge, wrap
+from lucidlite.tape import Edge, Node, fresh, gradient_edge, wrap
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
@@ -38,7 +40,6 @@ class Walk:
         self.create_graph = create_graph
         self.heap: list[tuple[int, Node]] = []
         self.inboxes: dict[Node, list[Tensor | None]] = {}
-        self.owned: set[Edge] = set()  # sums in buffers of our own, which may be added to in place
         self.needed: set[Node] | None = None  # where the walk is pruned: nodes leading to targets
         self.targets: set[Edge] = set()
         self.captured: dict[Edge, Tensor] = {}
@@ -55,11 +56,11 @@ class Walk:
             inbox[nr] = grad
         elif self.create_graph:
             inbox[nr] = add(held, grad)
-        elif edge in self.owned:
+        elif held._fresh:
             held.backend.map("add", held.array, grad.array, out=held.array)
         else:
-            inbox[nr] = wrap(held.backend.map("add", held.array, grad.array), held.backend)
-            self.owned.add(edge)
+            total = held.backend.map("add", held.array, grad.array)
+            inbox[nr] = fresh(wrap(total, held.backend))
 
     def run(self) -> None:
         """Push gradients back until nothing is pending."""
@@ -92,6 +93,7 @@ class Walk:
         for nr, grad in enumerate(grads):
             if grad is not None and (node, nr) in self.targets:
                 self.captured[node, nr] = grad
+                grad._fresh = False
 
     def visit(self, node: Node, grads: list[Tensor | None]) -> None:
         """Hand a node its summed gradients: its vjp, then on to its inputs."""
@@ -113,6 +115,8 @@ class Walk:
             grad = results[index]
             if edge is None or grad is None:
                 continue
+            if any([grad is g for g in grads]):  # it may go to several inputs
+                grad._fresh = False
             shape, dtype, _ = edge[0].metas[edge[1]]
             if grad.array.shape != shape or grad.array.dtype is not dtype:
                 grad = fit(node, index, grad, edge)
@@ -131,9 +135,7 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
             for hook in node.hooks.get("post"):
                 replaced = hook(results, tuple(grads))
                 results = results if replaced is None else replaced
-            for grad in results:
-                if grad is not None:
-                    grad._fresh = False  # a hook may have kept it
+            keep_whole(results)
         if anomaly.enabled:
             check_finite(node, results)
     except Exception as problem:
@@ -155,29 +157,14 @@ def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
     return grad if array.dtype == dtype else to_dtype(grad, dtype)
 
 
-def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
-    """The hooks on a node's outputs, then what ``retain_grad`` asked for."""
-    if node.hooks is not None:
-        for nr, grad in enumerate(grads):
-            if grad is not None:
-                grads[nr] = run_hooks(node.hooks.tables.get(nr), grad)
-        for hook in node.hooks.get("pre"):
-            replaced = hook(tuple(grads))
-            grads[:] = grads if replaced is None else replaced
-    for nr, held in (node.retained or {}).items():
-        tensor, grad = held(), grads[nr]
-        if tensor is not None and grad is not None:
-            tensor._grad = clone(grad) if tensor._grad is None else add(tensor._grad, grad)
-
-
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
     """Add a summed gradient to ``leaf.grad``, in memory of its own and in C order."""
     if create_graph or (leaf._grad is not None and leaf._grad.requires_grad):
         leaf._grad = clone(grad) if leaf._grad is None else add(leaf._grad, grad)
     elif leaf._grad is None:
         # What a vjp returned may be another tensor's gradient too, or the caller's.
-        fresh = grad._fresh and not leaf._hooks and grad.array.flags.c_contiguous
-        leaf._grad = wrap(grad.array if fresh else grad.backend.copy(grad.array), grad.backend)
+        own = grad._fresh and not leaf._hooks and grad.array.flags.c_contiguous
+        leaf._grad = wrap(grad.array if own else grad.backend.copy(grad.array), grad.backend)
     else:
         leaf.backend.map("add", leaf._grad.array, grad.array, out=leaf._grad.array)
         leaf._grad.bump_version()

@@ -1,4 +1,4 @@
-"""What the engine refuses: gradients of the wrong kind, shape or number, and NaN when asked."""
+"""What the engine does on request, hooks and ``detect_anomaly``, and what it refuses."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.determinism import exact_here
 from lucidlite.ops.common import to_dtype
+from lucidlite.ops.elementwise import add
+from lucidlite.ops.unary import clone
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
+    from lucidlite.tensor import Tensor
 
 
 class _Anomaly:
@@ -102,6 +105,29 @@ def run_hooks(table: Any, grad: Any) -> Any:
     for hook in list(table.values()) if table else ():
         grad = hooked(hook, grad)
     return grad
+
+
+def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
+    """The hooks on a node's outputs, then what ``retain_grad`` asked for."""
+    if node.hooks is not None:
+        for nr, grad in enumerate(grads):
+            if grad is not None:
+                grads[nr] = run_hooks(node.hooks.tables.get(nr), grad)
+        for hook in node.hooks.get("pre"):
+            replaced = hook(tuple(grads))
+            grads[:] = grads if replaced is None else replaced
+    for nr, held in (node.retained or {}).items():
+        tensor, grad = held(), grads[nr]
+        if tensor is not None and grad is not None:
+            tensor._grad = clone(grad) if tensor._grad is None else add(tensor._grad, grad)
+    keep_whole(grads)
+
+
+def keep_whole(grads: Sequence[Any]) -> None:
+    """Let nobody write to gradients that a hook may have kept."""
+    for grad in grads:
+        if grad is not None:
+            grad._fresh = False
 
 
 def hooked(hook: Any, grad: Any) -> Any:

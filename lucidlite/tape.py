@@ -206,16 +206,21 @@ def _edges(inputs: Sequence[Any]) -> tuple[Edge | None, ...]:
 _new: Any = object.__new__
 
 
-def wrap(array: Array, backend: Backend, fresh: bool = False) -> Tensor:
-    """A tensor that sees ``array``, outside any graph; ``fresh`` says that nobody else does."""
+def wrap(array: Array, backend: Backend) -> Tensor:
+    """A tensor that sees ``array``, outside any graph."""
     tensor: Tensor = _new(TensorBase.concrete)
     tensor.array = array
     tensor.backend = backend
     if grad_mode.inference:
         tensor._inference = True
-    if fresh:
-        tensor._fresh = True
     return tensor
+
+
+def fresh(grad: Tensor) -> Tensor:
+    """Say of a new gradient that nobody else sees its memory; returns it."""
+    if not grad_mode.enabled:
+        grad._fresh = True
+    return grad
 
 
 def needs_grad(*inputs: TensorBase | None) -> tuple[bool, ...]:

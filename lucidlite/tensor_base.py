@@ -39,7 +39,7 @@ class TensorBase:
     _hooks: HookTable | None = None
     _post_hooks: HookTable | None = None
     _inference = False
-    _fresh = False  # a gradient in memory of its own: the leaf it arrives at may keep it
+    _fresh = False  # a gradient nobody else sees: whom it arrives at may keep it, or write to it
 
     def __init_subclass__(cls, concrete: bool = False, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

@@ -5,7 +5,8 @@ run side by side. What is cut where depends on the shapes and on the number of t
 on who has time: the same call gives the same bits, whatever else runs.
 
 BLAS runs one thread inside (two kinds of threads would fight for the cores): it is told so at the
-first product, and told its own number again by ``set_num_threads(1)``.
+first product, and told its own number again by ``set_num_threads(1)``. From then on it is told so
+at the start of each kernel, and its own number at the end: with two threads it gives other bits.
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def set_num_threads(num_threads: int) -> None:
     another BLAS the number stays 1. RuntimeError for anything but a positive int.
 
     Weight gradients may differ in the last digits between numbers of threads; all else is the same
-    bit for bit, with 1 too if BLAS then runs one thread itself (OPENBLAS_NUM_THREADS=1).
+    bit for bit.
 
     >>> import lucidlite
     >>> before = lucidlite.get_num_threads()

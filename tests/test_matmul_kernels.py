@@ -7,7 +7,6 @@ import pytest
 import lucidlite
 from lucidlite import threads
 from lucidlite.backends.numpy_kernels import matmul
-from lucidlite.blas import blas
 
 F = lucidlite.nn.functional
 
@@ -96,7 +95,6 @@ def test_any_number_of_threads_gives_the_same_bits():
     bias = rng.standard_normal(112).astype("f4")
 
     def results():
-        blas.take()  # with 1 thread here BLAS would use its own number
         back = cases.CPU.linear_backward(g, x, w, (True, True, True))
         products = cases.CPU.linear(x, w, bias), cases.CPU.matmul(batch, other)
         return [a.tobytes() for a in (*products, *back)]

@@ -803,3 +803,39 @@ def test_loaders_stay_alone():
         assert both_take_part()
     names = {f"lucidlite-loader-{n}" for n in range(2)}
     assert dataset.seen == {(name, name) for name in names}
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_one_thread_gives_the_bits_of_several():
+    """A network's outputs and its image's gradient, where BLAS has threads of its own."""
+    lucidlite.manual_seed(0)
+    model = lucidlite.models.CNNWithGAP()
+    x = lucidlite.randn(16, 3, 32, 32, requires_grad=True)
+    found = []
+    for count in (2, 1, 3):
+        threads.set_num_threads(count)
+        model.zero_grad()
+        x.grad = None
+        y = model(x)
+        y.square().sum().backward()
+        found.append((y.detach().numpy(), x.grad.numpy(), model.features[3].weight.grad.numpy()))
+        assert count > 1 or the_blas.threads() == 2  # and its number is its own again
+    for y, dx, dw in found[1:]:
+        np.testing.assert_array_equal(y, found[0][0])
+        np.testing.assert_array_equal(dx, found[0][1])
+        assert np.linalg.norm(dw - found[0][2]) < 1e-6 * np.linalg.norm(dw)
+
+
+@pytest.mark.usefixtures("two_blas_threads")
+def test_overlapping_kernels_at_one_thread():
+    """The first to begin takes BLAS, the last to end gives it back."""
+    threads.set_num_threads(1)
+    with the_blas:
+        assert the_blas.threads() == 1
+        with the_blas:
+            assert the_blas.threads() == 1
+        assert the_blas.threads() == 1
+    assert the_blas.threads() == 2
+    with pytest.raises(ZeroDivisionError), the_blas:
+        raise ZeroDivisionError
+    assert the_blas.threads() == 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextvars
+import functools
 import threading
 from typing import Any
 
@@ -20,7 +21,9 @@ from lucidlite.backends.numpy_kernels.optim import NumPyOptim
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
 from lucidlite.backends.numpy_kernels.reduce import NumPyReduce
 from lucidlite.backends.numpy_kernels.special import NumPySpecial
+from lucidlite.blas import blas
 from lucidlite.device import Device
+from lucidlite.threads import get_num_threads
 
 # NumPy 2.1 made "only without a copy" an argument of reshape.
 _RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
@@ -52,7 +55,18 @@ _functions = _Functions()
 _SMALL = 4096
 
 
-class NumPyBackend(NumPyConv, NumPyPool, NumPyMatmul, NumPyNorm, NumPyLoss, NumPyOptim, NumPyReduce, NumPySpecial, NumPyElementwise, Backend):
+class NumPyBackend(
+    NumPyConv,
+    NumPyPool,
+    NumPyMatmul,
+    NumPyNorm,
+    NumPyLoss,
+    NumPyOptim,
+    NumPyReduce,
+    NumPySpecial,
+    NumPyElementwise,
+    Backend,
+):
     """NumPy on the host."""
 
     xp = np
@@ -90,13 +104,25 @@ class NumPyBackend(NumPyConv, NumPyPool, NumPyMatmul, NumPyNorm, NumPyLoss, NumP
         return array  # type: ignore[no-any-return]
 
 
-def _silence_kernels() -> None:
-    """Let no kernel warn of overflow or NaN: PyTorch doesn't."""
-    for family in Backend.__mro__[1:-1]:
-        for name in vars(family):
-            if not name.startswith("_") and callable(getattr(family, name)):
-                quiet = np.errstate(all="ignore")(getattr(NumPyBackend, name))
-                setattr(NumPyBackend, name, quiet)
+def _kernel(function: Any) -> Any:
+    """A kernel that doesn't warn of overflow or NaN, as PyTorch's don't.
+
+    BLAS runs one thread in it, whatever the number of ours: with another it gives other bits. Where
+    ours are several it is told so by the kernels, for good; where there is one, for their length.
+    """
+    quiet = np.errstate(all="ignore")(function)
+
+    @functools.wraps(function)
+    def kernel(*args: Any, **kwargs: Any) -> Any:
+        if get_num_threads() > 1:
+            return quiet(*args, **kwargs)
+        with blas:
+            return quiet(*args, **kwargs)
+
+    return kernel
 
 
-_silence_kernels()
+for _family in Backend.__mro__[1:-1]:
+    for _name in vars(_family):
+        if not _name.startswith("_") and callable(getattr(_family, _name)):
+            setattr(NumPyBackend, _name, _kernel(getattr(NumPyBackend, _name)))

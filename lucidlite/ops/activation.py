@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
+from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_tensor, floating, to_dtype, widened, wrap_dim
 from lucidlite.ops.compare import gt
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.unary import exp
 from lucidlite.saved import OUT
-from lucidlite.tape import record, wrap
+from lucidlite.tape import fresh, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -32,7 +33,10 @@ def relu(input: Tensor) -> Tensor:
 
 def relu_vjp(node: Node, grad: Tensor) -> Tensor:
     (y,) = node.saved_tensors
-    return relu_grad(grad, y)
+    if grad_mode.enabled:
+        return relu_grad(grad, y)
+    out = grad.array if grad._fresh else None
+    return fresh(wrap(grad.backend.relu_grad(grad.array, y.array, out), grad.backend))
 
 
 def relu_grad(grad: Tensor, output: Tensor) -> Tensor:

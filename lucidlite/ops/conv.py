@@ -15,7 +15,7 @@ from lucidlite.ops.common import check_device, check_tensor
 from lucidlite.ops.indexing import getitem, index_put_add, taken
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import squeeze, unsqueeze
-from lucidlite.tape import record, wrap
+from lucidlite.tape import fresh, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -124,7 +124,7 @@ def conv2d_vjp(
     found = grad.backend.conv2d_backward(
         grad.array, x.array, w.array, node.state, window, groups, needs
     )
-    return tuple(None if array is None else wrap(array, grad.backend, True) for array in found)
+    return tuple(None if array is None else fresh(wrap(array, grad.backend)) for array in found)
 
 
 def conv2d_input_grad(

@@ -10,7 +10,7 @@ from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import broadcast_shape, check_device, check_dtype, check_tensor
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import matrix_transpose, reshape, squeeze, t, unsqueeze
-from lucidlite.tape import record, wrap
+from lucidlite.tape import fresh, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -232,9 +232,9 @@ def linear_vjp(node: Node, grad: Tensor) -> Gradients:
         arrays = None if x is None else x.array, None if w is None else w.array
         dx, dw, db = backend.linear_backward(grad.array, *arrays, needs)
         return (
-            None if dx is None else wrap(dx, backend, True),
-            None if dw is None else wrap(dw, backend, True),
-            None if db is None else wrap(db, backend, True),
+            None if dx is None else fresh(wrap(dx, backend)),
+            None if dw is None else fresh(wrap(dw, backend)),
+            None if db is None else fresh(wrap(db, backend)),
         )
     rows = _rows(grad)
     return (

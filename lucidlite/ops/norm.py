@@ -13,7 +13,7 @@ from lucidlite.ops.common import check_device, check_tensor, to_dtype
 from lucidlite.ops.elementwise import mul
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.unary import rsqrt
-from lucidlite.tape import record, wrap
+from lucidlite.tape import fresh, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -149,7 +149,7 @@ def batch_norm_vjp(node: Node, grad: Tensor, training: bool, eps: float) -> Grad
         grad.array, x.array, mean_, invstd, None if w is None else w.array, training
     )
     return tuple(
-        wrap(array, grad.backend) if need else None
+        fresh(wrap(array, grad.backend)) if need else None
         for array, need in zip(found, needs, strict=True)
     )
 

@@ -15,7 +15,7 @@ from lucidlite.geometry import (
 )
 from lucidlite.ops.common import check_dtype, check_tensor
 from lucidlite.ops.reduce import mean
-from lucidlite.tape import needs_grad, record, wrap
+from lucidlite.tape import fresh, needs_grad, record, wrap
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -79,7 +79,7 @@ def _max_pool2d(input: Tensor, window: Window, return_indices: bool, name: str =
 
 def max_pool2d_vjp(node: Node, grad: Tensor, shape: tuple[int, ...], window: Window) -> Tensor:
     offsets = wrap(node.kernel_state(), grad.backend)
-    return max_pool2d_input_grad(grad, offsets, shape, window)
+    return fresh(max_pool2d_input_grad(grad, offsets, shape, window))
 
 
 def max_pool2d_input_grad(
@@ -162,7 +162,7 @@ def _avg_pool2d(
 
 
 def avg_pool2d_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
-    return avg_pool2d_input_grad(grad, *args)
+    return fresh(avg_pool2d_input_grad(grad, *args))
 
 
 def avg_pool2d_input_grad(
@@ -212,7 +212,7 @@ def _adaptive_avg_pool2d(input: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def adaptive_avg_pool2d_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
-    return adaptive_avg_pool2d_input_grad(grad, *args)
+    return fresh(adaptive_avg_pool2d_input_grad(grad, *args))
 
 
 def adaptive_avg_pool2d_input_grad(

@@ -72,8 +72,12 @@ class SpecialKernels:
         # clip runs vectorised where maximum with a scalar doesn't
         return self.xp.asarray(self.call("clip", x, zero, top))
 
-    def relu_grad(self, g: Array, y: Array) -> Array:
-        """``g`` where the output ``y`` is positive or NaN, else 0, whatever ``g`` is there."""
+    def relu_grad(self, g: Array, y: Array, out: Array | None = None) -> Array:
+        """``g`` where the output ``y`` is positive or NaN, else 0, whatever ``g`` is there.
+
+        ``out``, ``g`` itself, may be written to.
+        """
+        del out
         zero = self.xp.asarray(0, g.dtype)
         return self.select(self.map("less_equal", y, self.xp.asarray(0, y.dtype)), zero, g)
 

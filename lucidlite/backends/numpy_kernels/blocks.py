@@ -48,7 +48,7 @@ class Source:
 
 
 def blocks(
-    rows: int, row_size: int, run: int, together: int = 1, block: int = 2 * BLOCK
+    rows: int, row_size: int, run: int, together: int = 1, block: int = 8 * BLOCK
 ) -> tuple[Block, ...]:
     """Cut rows 0..``rows`` of ``row_size * run`` elements into blocks of about ``block`` elements.
 

@@ -34,13 +34,14 @@ class NumPySpecial(SpecialKernels):
         in_parts(lambda x, out: np.clip(x, zero, top, out=out), [x], out, x.size / 2)
         return out
 
-    def relu_grad(self, g: Array, y: Array) -> Array:
+    def relu_grad(self, g: Array, y: Array, out: Array | None = None) -> Array:
         if g.size < _SMALL or g.shape != y.shape:
             return super().relu_grad(g, y)
         if g.ndim == 4:
             g, y = self.align(g, y)
-        out = np.empty_like(y, g.dtype)
-        in_parts(_where_positive, [g, y], out, g.size, 2 * BLOCK)
+        if out is not g:
+            out = np.empty_like(y, g.dtype)
+        in_parts(_where_positive, [g, y], out, g.size, 16 * BLOCK)
         return out
 
     def select(self, mask: Array, x: Array, y: Array) -> Array:
@@ -54,11 +55,11 @@ class NumPySpecial(SpecialKernels):
         if out.size:
             whether, a, b = mask.view(np.int8), _bits(x), _bits(y)
             if not x.ndim and not a:
-                in_parts(_zero_or_y, [whether, b], _bits(out), out.size, 2 * BLOCK)
+                in_parts(_zero_or_y, [whether, b], _bits(out), out.size, 16 * BLOCK)
             elif not y.ndim and not b:
-                in_parts(_x_or_zero, [whether, a], _bits(out), out.size, 2 * BLOCK)
+                in_parts(_x_or_zero, [whether, a], _bits(out), out.size, 16 * BLOCK)
             else:
-                in_parts(_x_or_y, [whether, a, b], _bits(out), 2 * out.size, 2 * BLOCK)
+                in_parts(_x_or_y, [whether, a, b], _bits(out), 2 * out.size, 16 * BLOCK)
         return out
 
     def _aligned(self, *arrays: Array) -> list[Array]:
