@@ -115,7 +115,7 @@ class Walk:
             grad = results[index]
             if edge is None or grad is None:
                 continue
-            if any([grad is g for g in grads]):  # it may go to several inputs
+            if grad is grads[0] or len(grads) > 1:  # handed on, perhaps to several inputs
                 grad._fresh = False
             shape, dtype, _ = edge[0].metas[edge[1]]
             if grad.array.shape != shape or grad.array.dtype is not dtype:

@@ -198,7 +198,9 @@ def _edges(inputs: Sequence[Any]) -> tuple[Edge | None, ...]:
         if t is None or not (t._requires_grad if t._view is None else t.requires_grad):
             edges.append(None)
         else:
-            edges.append(gradient_edge(t))
+            node = t._node  # of a view it may be an old one
+            known = node is not None and t._view is None
+            edges.append((node, t._output_nr) if known else gradient_edge(t))
             found = True
     return tuple(edges) if found else ()
 

@@ -31,9 +31,11 @@ FLOORS = {
         backends.numpy_kernels.pointwise backends.numpy_kernels.grouped
         backends.numpy_kernels.depthwise backends.numpy_kernels.winograd_transforms
         backends.numpy_kernels.winograd_plan backends.numpy_kernels.winograd
+        backends.numpy_kernels.matmul backends.numpy_kernels.few_windows
         backends.numpy_kernels.conv backends.numpy_kernels.blocks backends.numpy_kernels.pool_plan
-        backends.numpy_kernels.max_pool backends.numpy_kernels.pool backends.numpy_kernels.special
-        backends.numpy_kernels.matmul backends.numpy_kernels.norm backends.numpy_kernels.loss
+        backends.numpy_kernels.maxima backends.numpy_kernels.max_pool
+        backends.numpy_kernels.pool backends.numpy_kernels.special
+        backends.numpy_kernels.norm backends.numpy_kernels.loss
         backends.numpy_kernels.optim backends.numpy_kernels.reduce
         backends.numpy_backend backends.cupy_backend backends.cudnn backends.mps backends
     """,

@@ -10,6 +10,7 @@ import lucidlite.backends.numpy_kernels.columns as columns
 import lucidlite.backends.numpy_kernels.depthwise as depthwise
 import lucidlite.backends.numpy_kernels.direct as direct
 import lucidlite.backends.numpy_kernels.layout as layout
+import lucidlite.backends.numpy_kernels.matmul as matmul
 import lucidlite.backends.numpy_kernels.pointwise as pointwise
 import lucidlite.backends.numpy_kernels.products as products
 from lucidlite import threads
@@ -23,7 +24,7 @@ from lucidlite.geometry import conv_window
 from lucidlite.window import Window
 
 ALL = True, True, True
-FAMILIES = ["columns", "depthwise", "direct", "grouped", "pointwise"]
+FAMILIES = ["columns", "depthwise", "direct", "few windows", "grouped", "pointwise"]
 families = pytest.mark.parametrize("family", FAMILIES)
 
 
@@ -68,6 +69,8 @@ def small_blocks(monkeypatch):
     monkeypatch.setattr(direct, "LEAST_WINDOWS", 3)
     monkeypatch.setattr(pointwise, "PIXELS", 3)
     monkeypatch.setattr(depthwise, "BLOCK", 1)
+    monkeypatch.setattr(matmul, "TILE", 50)
+    monkeypatch.setattr(matmul, "WIDE", 2)
     monkeypatch.setattr(products, "LEAST_PIECE", 1)
     monkeypatch.setattr(products, "SMALL_PRODUCT", 400)
     monkeypatch.setattr(layout, "SMALL", 0)
@@ -152,6 +155,10 @@ LARGE = {
     "direct": [
         ((16, 16, 32, 32), (32, 16, 3, 3), 2, 1, 1),
         ((4, 32, 14, 14), (64, 32, 5, 5), 1, 2, 1),
+    ],
+    "few windows": [
+        ((1, 128, 8, 8), (256, 128, 3, 3), 1, 1, 1),
+        ((2, 64, 9, 9), (128, 64, 5, 5), 2, 1, 1),
     ],
     "pointwise": [
         ((16, 64, 16, 16), (96, 64, 1, 1), 1, 0, 1),
@@ -238,17 +245,30 @@ def a_window(kernel, stride=1, padding=0, dilation=1):
     ("expected", "x", "w", "window", "groups", "changes"),
     [
         ("F4", (64, 64, 16, 16), (128, 64), THREE, 1, {}),
-        ("F4", (1, 8, 16, 16), (8, 8), THREE, 1, {}),
-        ("F4", (64, 64, 7, 7), (64, 64), THREE, 1, {}),  # tiles of 1.3 times its outputs
-        ("F2", (64, 64, 6, 6), (64, 64), THREE, 1, {}),  # 1.8 times
+        ("F4", (64, 64, 7, 7), (64, 64), THREE, 1, {}),  # 4 tiles of 36 products, or 16 of 16
+        ("F2", (64, 64, 6, 6), (64, 64), THREE, 1, {}),  # 4 of 36, or 9 of 16
         ("F2", (64, 64, 5, 5), (64, 64), THREE, 1, {}),
-        ("direct", (3, 64, 8, 8), (64, 64), THREE, 1, {}),  # 192 outputs
-        ("F4", (3, 64, 8, 8), (64, 64), THREE, 1, {"cached": True}),
+        ("F4", (64, 64, 3, 3), (64, 64), THREE, 1, {}),
+        ("F2", (64, 64, 2, 2), (64, 64), THREE, 1, {}),
+        ("direct", (512, 64, 1, 1), (64, 64), THREE, 1, {}),
+        ("F4", (64, 8, 28, 28), (2, 8), THREE, 1, {}),
+        ("direct", (64, 16, 28, 28), (1, 16), THREE, 1, {}),  # one filter
+        ("F4", (1, 64, 16, 16), (128, 64), THREE, 1, {}),
+        ("direct", (1, 16, 16, 16), (16, 16), THREE, 1, {}),  # over soon
+        ("few windows", (1, 128, 8, 8), (256, 128), THREE, 1, {}),
+        ("F2", (1, 128, 8, 8), (256, 128), THREE, 1, {"cached": True}),
+        ("F4", (2, 128, 8, 8), (256, 128), THREE, 1, {"cached": True}),
+        ("direct", (1, 512, 4, 4), (512, 512), THREE, 1, {"cached": True}),
+        ("few windows", (1, 128, 16, 16), (256, 128), THREE, 1, {"exact": True}),
+        ("few windows", (4, 64, 16, 16), (64, 64), a_window(3, 2, 1), 1, {}),
+        ("direct", (4, 64, 16, 16), (32, 64), a_window(3, 2, 1), 1, {}),
+        ("direct", (4, 64, 16, 16), (64, 64), a_window(3, 2, 1), 1, {"cached": True}),
+        ("direct", (1, 6, 14, 14), (16, 6), a_window(5), 1, {}),
+        ("few windows", (1, 3, 8, 8), (16, 3), THREE, 1, {}),
         ("direct", (64, 64, 16, 16), (64, 64), THREE, 1, {"exact": True}),
         ("direct", (64, 64, 16, 16), (64, 64), THREE, 1, {"dtype": np.float64}),
         ("direct", (64, 64, 16, 16), (64, 64), THREE, 1, {"dtype": np.float16}),
         ("direct", (64, 64, 16, 16), (64, 64), THREE, 1, {"dtype": np.int32}),
-        ("direct", (64, 64, 16, 16), (4, 64), THREE, 1, {}),  # few filters
         ("direct", (64, 64, 16, 16), (64, 64), a_window(3, 2, 1), 1, {}),
         ("direct", (64, 64, 16, 16), (64, 64), a_window(3, 1, 2, 2), 1, {}),
         ("direct", (64, 64, 16, 16), (64, 64), a_window(3, 1, 3), 1, {}),
@@ -282,8 +302,8 @@ def _auto():
 
 def tiled_case():
     rng = np.random.default_rng(0)
-    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((2, 8, 16, 16), (8, 8, 3, 3)))
-    return x, w, rng.standard_normal((2, 8, 16, 16)).astype(np.float32)
+    x, w = (rng.standard_normal(s).astype(np.float32) for s in ((2, 32, 16, 16), (32, 32, 3, 3)))
+    return x, w, rng.standard_normal((2, 32, 16, 16)).astype(np.float32)
 
 
 def one_infinity(kernels):
@@ -296,10 +316,10 @@ def one_infinity(kernels):
 @pytest.mark.usefixtures("_auto")
 def test_conv_algorithm():
     assert cases.CPU.conv_algorithm == "auto"
-    assert one_infinity(cases.CPU) > 9 * 8
+    assert one_infinity(cases.CPU) > 9 * 32
     cases.CPU.conv_algorithm = "exact"
     assert cases.CPU.conv_algorithm == "exact"
-    assert one_infinity(cases.CPU) == 9 * 8
+    assert one_infinity(cases.CPU) == 9 * 32
     with pytest.raises(ValueError, match="expects 'auto' or 'exact', got conv_algorithm='fast'"):
         cases.CPU.conv_algorithm = "fast"
     assert cases.CPU.conv_algorithm == "exact"
@@ -307,7 +327,7 @@ def test_conv_algorithm():
 
 def test_a_thread_can_ask_for_exact_sums(monkeypatch):
     monkeypatch.setattr(exact_here, "on", True)
-    assert one_infinity(cases.CPU) == 9 * 8
+    assert one_infinity(cases.CPU) == 9 * 32
 
 
 @pytest.mark.usefixtures("_auto")
@@ -337,11 +357,11 @@ def test_tiles_are_close_to_exact_sums():
 
 
 def test_the_state_is_counted_and_only_where_it_is_kept():
-    x = np.ones((2, 3, 8, 8), np.float32)
+    x = np.ones((8, 3, 8, 8), np.float32)
     w = np.ones((4, 3, 3, 3), np.float32)
     _, state = cases.CPU.conv2d(x, w, None, THREE, 1, True)
     assert isinstance(state, tuple)
-    assert [array.nbytes for array in state] == [3 * 10 * 10 * 2 * 4]
+    assert [array.nbytes for array in state] == [3 * 10 * 10 * 8 * 4]
     assert cases.CPU.conv2d(x, w, None, THREE, 1, False)[1] is None
 
 

@@ -15,7 +15,7 @@ F = lucidlite.nn.functional
 def tiles(monkeypatch):
     """Tiles that cut even small products, each worth sharing; the number of threads is put back."""
     before = threads.get_num_threads()
-    for name, value in {"TILE": 64, "SMALL": 0, "NARROWEST": 2, "WIDE": 16}.items():
+    for name, value in {"TILE": 64, "SMALL": 0, "NARROWEST": 2, "WIDE": 16, "PACKED": 500}.items():
         monkeypatch.setattr(matmul, name, value)
     monkeypatch.setattr(threads, "WORTH_SHARING", 1)
     yield
@@ -58,6 +58,22 @@ def test_products_in_tiles(seed, count):
     for bias in (rng.standard_normal(columns).astype(dtype), np.ones(1, dtype), None):
         plus = 0 if bias is None else bias.astype(np.float64)
         close(cases.CPU.linear(a, b.T, bias), wide + plus, inner)
+
+
+@pytest.mark.parametrize(
+    ("rows", "inner", "columns"),
+    [(1, 70, 130), (16, 260, 500), (64, 200, 100), (65, 200, 100), (300, 1, 500)],
+)
+def test_few_rows_times_a_transposed_matrix(rows, inner, columns):
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((rows, inner)), rng.standard_normal((columns, inner))
+    bias = rng.standard_normal(columns)
+    for dtype in (np.float32, np.float64):
+        args = [array.astype(dtype) for array in (a, b, bias)]
+        found = cases.CPU.linear(*args)
+        assert found.flags.c_contiguous
+        wide = [array.astype(np.float64) for array in args]
+        close(found, wide[0] @ wide[1].T + wide[2], inner)
 
 
 @pytest.mark.usefixtures("tiles")

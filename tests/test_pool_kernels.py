@@ -6,6 +6,7 @@ import pytest
 
 import lucidlite.backends.numpy_kernels.blocks as cutting
 import lucidlite.backends.numpy_kernels.layout as layout
+import lucidlite.backends.numpy_kernels.max_pool as max_pool
 from lucidlite import threads
 from lucidlite.geometry import Window, adaptive_bins, pool_window
 
@@ -19,6 +20,7 @@ def blocks(request, monkeypatch):
     if request.param:
         monkeypatch.setattr(layout.row_blocks, "__defaults__", (request.param,))
         monkeypatch.setattr(cutting.blocks, "__defaults__", (1, request.param))
+        monkeypatch.setattr(max_pool, "_SMALL", 0)
 
 
 @pytest.fixture(params=[1, 2, 3, 4])

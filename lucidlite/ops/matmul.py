@@ -86,13 +86,13 @@ def matmul_vjp(node: Node, grad: Tensor, x_dims: int, y_dims: int) -> Gradients:
     elif needs[0] and x_dims == 1:
         dx = squeeze(_product("matmul", y, unsqueeze(grad, -1)), -1)
     elif needs[0]:
-        dx = _product("matmul", grad, matrix_transpose(y))
+        dx = _product("matmul", grad, _turned(y))
     if needs[1] and x_dims == 1:
         dy = unsqueeze(x, 1) * unsqueeze(grad, -2)
     elif needs[1] and y_dims == 1:
         dy = squeeze(_product("matmul", matrix_transpose(x), unsqueeze(grad, -1)), -1)
     elif needs[1] and y_dims == 2:  # one product, not a batch of them to be summed
-        dy = _product("matmul", t(_rows(x)), _rows(grad))
+        dy = _product("matmul", _turned(_rows(x)), _rows(grad))
     elif needs[1]:
         dy = _product("matmul", matrix_transpose(x), grad)
     return dx, dy
@@ -101,7 +101,14 @@ def matmul_vjp(node: Node, grad: Tensor, x_dims: int, y_dims: int) -> Gradients:
 def _rows(x: Tensor) -> Tensor:
     """A batch of matrices as one, their rows under each other."""
     *lead, columns = x.array.shape
-    return reshape(x, (product(lead), columns))
+    return x if len(lead) == 1 else reshape(x, (product(lead), columns))
+
+
+def _turned(x: Tensor) -> Tensor:
+    """Each matrix's transpose, as a factor: without the tape it needn't be known as a view."""
+    if grad_mode.enabled:
+        return matrix_transpose(x)
+    return wrap(x.array.swapaxes(-1, -2), x.backend)
 
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
@@ -239,7 +246,7 @@ def linear_vjp(node: Node, grad: Tensor) -> Gradients:
     rows = _rows(grad)
     return (
         _product("linear", grad, w) if needs[0] else None,
-        _product("linear", t(rows), _rows(x)) if needs[1] else None,
+        _product("linear", _turned(rows), _rows(x)) if needs[1] else None,
         sum(rows, 0) if needs[2] else None,
     )
 

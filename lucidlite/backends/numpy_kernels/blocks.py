@@ -83,10 +83,11 @@ class Scratch:
     """Room for one temporary array at a time: each call may hand out the memory of the last."""
 
     def __init__(self, dtype: Any) -> None:
-        self._room: Array = np.empty(0, dtype)
+        self._dtype = dtype
+        self._room: Array | None = None
 
     def __call__(self, shape: tuple[int, ...]) -> Array:
         size = prod(shape)
-        if size > self._room.size:
-            self._room = np.empty(size, self._room.dtype)
+        if self._room is None or size > self._room.size:
+            self._room = np.empty(size, self._dtype)
         return self._room[:size].reshape(shape)

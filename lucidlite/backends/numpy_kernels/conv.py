@@ -16,13 +16,14 @@ from lucidlite.backends.kernels.conv import ConvKernels, Grads, Shape
 from lucidlite.backends.numpy_kernels.columns import Columns
 from lucidlite.backends.numpy_kernels.depthwise import Depthwise
 from lucidlite.backends.numpy_kernels.direct import Direct
+from lucidlite.backends.numpy_kernels.few_windows import FewWindows
 from lucidlite.backends.numpy_kernels.grouped import Grouped
 from lucidlite.backends.numpy_kernels.pointwise import Pointwise
 from lucidlite.backends.numpy_kernels.winograd import Winograd
 from lucidlite.callsite import error
 from lucidlite.determinism import exact_here
 from lucidlite.threads import take_blas
-from lucidlite.window import Window
+from lucidlite.window import Pair, Window
 
 
 class Algorithm(Protocol):
@@ -60,17 +61,20 @@ ALGORITHMS: dict[str, Algorithm] = {
     "columns": Columns(),
     "F2": Winograd(2),
     "F4": Winograd(4),
+    "few windows": FewWindows(),
     "direct": Direct(),
 }
 
-# Fewer input channels than this are a run too short to copy: columns of planes are quicker.
-FEW_CHANNELS = 16
-# Winograd's tiles have channels to multiply over, and outputs enough to be worth the weights'
-# transform; where it is kept from call to call, any number is.
-WINOGRAD_CHANNELS, WINOGRAD_OUTPUTS = 8, 256
-# Tiles overhang the edge of a small image. With F4's computed for more than so many times the
-# outputs, F2's smaller ones are quicker.
-MOST_WASTE = 1.7
+# Fewer input channels are a run too short to copy: columns of planes are quicker than windows of
+# channels, where there are many windows.
+FEW_CHANNELS, FEW_WINDOWS = 16, 256
+# Up to so many windows for each filter, turning the weights takes longer than it saves.
+WINDOWS_A_FILTER = 4
+# Winograd's tiles have channels to multiply over, and many multiplications to save.
+TILED_CHANNELS, TILED_FILTERS, TILED_PRODUCTS = 8, 2, 1 << 18
+# With its transforms a tile takes so many times as long as its multiplications. Those of weights
+# and their gradients cost as much as so many tiles; kept from call to call, to read them does.
+TILE_COST, WEIGHTS_COST, KEPT_WEIGHTS_COST = 1.5, 16, 7
 
 CHOICES = "auto", "exact"
 
@@ -94,12 +98,15 @@ def choose(
         return "depthwise" if w_shape[1] == 1 else "grouped"
     if window.taps == 1 and not window.padded:
         return "pointwise"
+    outputs = window.output_size((x_shape[2], x_shape[3]))
     if dtype == np.float32 and not exact and _winograd_fits(w_shape, window):
-        height, width = window.output_size((x_shape[2], x_shape[3]))
-        if x_shape[0] * height * width >= WINOGRAD_OUTPUTS or cached:
-            tiled = -(-height // 4) * -(-width // 4) * 16
-            return "F2" if tiled > MOST_WASTE * height * width else "F4"
-    return "columns" if x_shape[1] < FEW_CHANNELS else "direct"
+        tiled = _tiled(x_shape[0], outputs, w_shape, cached)
+        if tiled:
+            return tiled
+    windows = x_shape[0] * outputs[0] * outputs[1]
+    if windows <= WINDOWS_A_FILTER * w_shape[0] and not cached:
+        return "few windows"
+    return "columns" if x_shape[1] < FEW_CHANNELS and windows > FEW_WINDOWS else "direct"
 
 
 def _winograd_fits(w_shape: Shape, window: Window) -> bool:
@@ -107,8 +114,22 @@ def _winograd_fits(w_shape: Shape, window: Window) -> bool:
         window.kernel_size == (3, 3)
         and window.stride == window.dilation == (1, 1)
         and max(map(max, window.padding)) <= 2
-        and min(w_shape[:2]) >= WINOGRAD_CHANNELS
+        and w_shape[0] >= TILED_FILTERS
+        and w_shape[1] >= TILED_CHANNELS
     )
+
+
+def _tiled(n: int, outputs: Pair, w_shape: Shape, cached: bool) -> str | None:
+    """The size of tiles with which there is least to multiply; None where it isn't worth it."""
+    height, width = outputs
+    if n * height * width * w_shape[0] * w_shape[1] <= TILED_PRODUCTS:
+        return None
+    weights = KEPT_WEIGHTS_COST if cached else WEIGHTS_COST
+    # For a pair of channels: (m + 2)^2 products a tile, nine a window.
+    f2, f4 = ((m + 2) ** 2 * (n * -(-height // m) * -(-width // m) + weights) for m in (2, 4))
+    if TILE_COST * min(f2, f4) >= 9 * n * height * width:
+        return None
+    return "F2" if f2 < f4 else "F4"
 
 
 class _State(tuple[Any, ...]):

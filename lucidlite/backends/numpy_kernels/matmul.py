@@ -22,6 +22,9 @@ SMALL = 1 << 18
 # read the other operand too often.
 NARROWEST, WIDE = 64, 128
 MOST_TILES = 8
+# With no more rows a product with a transposed matrix is made turned round, (b.T @ a.T).T: where
+# OpenBLAS packs the factors, above PACKED multiply-adds, it is slow at packing that one.
+FEW_ROWS, PACKED = 64, 1_000_000
 # A multiply-add takes about a tenth of the time of an element passed over.
 COST = 10
 
@@ -35,7 +38,7 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
         if work > SMALL:
             take_blas()
             a, b = readable(a), readable(b)
-        out = np.matmul(a, b)
+        out = _times(a, b)
         return out if bias is None else np.add(out, bias, out)
     a, b = readable(a), readable(b)
     out = np.empty((rows, columns), a.dtype)
@@ -46,13 +49,31 @@ def product(a: Array, b: Array, bias: Array | None = None) -> Array:
         for first, end in spans[part[0] : part[1]]:
             own = slice(first, end)
             into = out[:, own] if across else out[own]
-            np.matmul(a if across else a[own], b[:, own] if across else b, into)
+            _times(a if across else a[own], b[:, own] if across else b, into)
             if bias is not None:
                 np.add(into, bias[own] if across and bias.size > 1 else bias, into)
 
     take_blas()
     parallel(some, cut(len(spans), TILE // COST))
     return out
+
+
+def _times(a: Array, b: Array, out: Array | None = None) -> Array:
+    """``a @ b``, into ``out`` if there is one."""
+    if a.shape[1] == 1:  # NumPy doesn't hand it to BLAS
+        return np.multiply(a, b, out, order="C")
+    if _turned(a, b):
+        found = np.matmul(b.T, a.T).T
+        if out is None:
+            return np.ascontiguousarray(found)
+        out[...] = found
+        return out
+    return np.matmul(a, b, out)
+
+
+def _turned(a: Array, b: Array) -> bool:
+    few = len(a) <= FEW_ROWS and a.size * b.shape[1] > PACKED
+    return few and b.flags.f_contiguous and not b.flags.c_contiguous
 
 
 def _spans(size: int, work: int) -> list[tuple[int, int]]:

@@ -1,25 +1,22 @@
-"""Max pooling on NumPy: running maxima along rows, then along columns, a block at a time.
+"""Max pooling on NumPy and its gradient; how maxima are found is in ``maxima.py``.
 
-What is avoided costs 10 to 50 times more than what is used: ``where=``, ``np.where``, boolean
-indexing and argmax. A position is a maximum of (won * tap) over the taps, since later taps are
-larger numbers; a masked gradient is its bits and-ed with a mask, which also keeps an infinite
-gradient from turning its neighbours into NaN, as a product with the mask would.
+A masked gradient is its bits and-ed with a mask, several times faster than ``np.where``; that also
+keeps an infinite gradient from turning its neighbours into NaN, as a product with the mask would.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.kernels.pool import PoolKernels, Shape
-from lucidlite.backends.numpy_kernels.blocks import Block, Scratch, Source, blocks, runs, share
+from lucidlite.backends.numpy_kernels.blocks import Block, Scratch, blocks, runs, share
+from lucidlite.backends.numpy_kernels.maxima import Maxima, Room, first_largest
 from lucidlite.backends.numpy_kernels.pool_plan import (
-    RowPlan,
-    Span,
     bin_columns,
     bin_rows,
     column_spans,
@@ -30,6 +27,9 @@ from lucidlite.window import Pair, Window, adaptive_bins
 
 # Rows of windows in a block, where windows overlap and blocks read some rows twice.
 _TOGETHER = 8
+
+# Small windows, up to so many maxima of them, are soon compared tap by tap, without blocks.
+_SMALL, _SMALL_TAPS = 1 << 14, 4
 
 # With more taps than these, placing gradients one by one is faster than a pass for each tap.
 _FEW_TAPS, _FEW_TAPS_TO_ADD = 16, 9
@@ -44,8 +44,9 @@ class NumPyMaxPool(PoolKernels):
         outputs = window.output_size((height, width))
         y = np.empty((*outputs, n, c), x.dtype)
         offsets = np.empty(y.shape, self._offset_dtype(window)) if keep else None
-        if y.size:
-            maxima = _Maxima(
+        small = y.size <= _SMALL and window.taps <= _SMALL_TAPS
+        if y.size and not (small and _tap_by_tap(image, window, y, offsets)):
+            maxima = Maxima(
                 image,
                 y,
                 offsets,
@@ -71,6 +72,11 @@ class NumPyMaxPool(PoolKernels):
             return nchw(dx)
         out, grad, offset = dx.reshape(height, width, n * c), runs(hwnc(g)), runs(hwnc(offsets))
         outputs = grad.shape[:2]
+        if grad.size <= _SMALL and window.taps <= _SMALL_TAPS and window.disjoint:
+            taps = _inner_taps(window, (height, width))
+            if taps is not None:
+                _spread_tap_by_tap(grad, offset, taps, out)
+                return nchw(dx)
         if window.taps > (_FEW_TAPS if window.disjoint else _FEW_TAPS_TO_ADD):
             spans = row_plan(window, height, outputs[0], 0, outputs[0]).spans
             if all(span.taps for span in (*spans, *column_spans(window, width, outputs[1]))):
@@ -146,7 +152,7 @@ class NumPyMaxPool(PoolKernels):
         tallest, widest = (max(end - start for start, end in bins) for bins in (tops, lefts))
         y = np.empty((*output_size, n, c), x.dtype)
         found = np.empty(y.shape, np.uint8 if tallest * widest <= 256 else np.uint32)
-        maxima = _Maxima(
+        maxima = Maxima(
             image,
             y,
             found,
@@ -166,6 +172,40 @@ class NumPyMaxPool(PoolKernels):
         return nchw(y), nchw(positions)
 
 
+def _tap_by_tap(image: Array, window: Window, y: Array, found: Array | None) -> bool:
+    """The maxima, each over all taps in turn; False where it takes more than that."""
+    taps = _inner_taps(window, image.shape[:2])
+    if taps is None:
+        return False
+    flat = runs(image)
+    best = y.reshape(*y.shape[:2], flat.shape[2])
+    mark = None if found is None else found.reshape(best.shape)
+    room = Room(y.dtype, np.uint8 if mark is None else mark.dtype)
+    first_largest([(flat[at], None, tap) for tap, at in taps], best, mark, room)
+    return mark is None or y.dtype.kind != "f" or not np.isnan(best.max())
+
+
+def _spread_tap_by_tap(grad: Array, found: Array, taps: list[tuple[int, Any]], out: Array) -> None:
+    """The gradients into ``out`` at the taps found, zeros at the others."""
+    bits = np.dtype(f"i{grad.itemsize}")
+    grad, target = grad.view(bits), out.view(bits)
+    if out.size > len(taps) * grad.size:
+        out[...] = 0  # some elements are in no window
+    for tap, at in taps:
+        mask = np.equal(found, tap).view(np.int8)
+        np.bitwise_and(grad, np.negative(mask, mask), target[at])
+
+
+@lru_cache(maxsize=256)
+def _inner_taps(window: Window, size: Pair) -> list[tuple[int, Any]] | None:
+    """What each tap reads, for windows that lie within the plane; None for others."""
+    if window.padded or window.ceil_mode:
+        return None
+    outputs = window.output_size(size)
+    slices = [window.tap_slices(tap, size, outputs) for tap in range(window.taps)]
+    return [(tap, found[1]) for tap, found in enumerate(slices) if found is not None]
+
+
 def _place(grad: Array, at: Array, out: Array, disjoint: bool) -> None:
     """Zeros in ``out``, and gradients added at positions in planes; (rows, columns, run) each."""
     out[...] = 0
@@ -177,162 +217,3 @@ def _place(grad: Array, at: Array, out: Array, disjoint: bool) -> None:
         elements[at.ravel()] = grad.ravel()
     else:
         np.add.at(elements, at.ravel(), grad.ravel())
-
-
-class _Room:
-    """The temporary arrays of a thread."""
-
-    def __init__(self, dtype: Any, places: Any) -> None:
-        self.values, self.places = Scratch(dtype), Scratch(places)
-        self.wins, self.won = Scratch(np.bool_), Scratch(places)
-
-
-# (values, places, number): an element is tap place + number of its window; None stands for zeros.
-Candidate = tuple[Array, "Array | None", int]
-
-
-class _Maxima:
-    """The maxima of blocks of windows and, in ``found``, the first tap of each that has it."""
-
-    def __init__(
-        self,
-        image: Array,
-        y: Array,
-        found: Array | None,
-        lowest: Any,
-        columns: tuple[Span, ...],
-        plan: Callable[[int, int], RowPlan],
-        kernel_width: int,
-    ) -> None:
-        self.image, self.lowest = image, lowest
-        self.columns, self.plan, self.kernel_width = columns, plan, kernel_width
-        self.y = y.reshape(*y.shape[:2], y.shape[2] * y.shape[3])
-        self.found = None if found is None else found.reshape(self.y.shape)
-
-    def work(self, todo: Sequence[Block]) -> None:
-        room = _Room(self.y.dtype, np.uint8 if self.found is None else self.found.dtype)
-        source = Source(self.image)
-        for rows, piece in todo:
-            plan = self.plan(rows.start, rows.stop)
-            part, best = source(plan.source, piece), self.y[rows, :, piece]
-            found = None if self.found is None else self.found[rows, :, piece]
-            take = self._rows_once if plan.overlap else self._rows_in_turn
-            take(part, plan, best, found, room)
-            for span in plan.spans:
-                if not span.taps:
-                    self._on_padding(span, best, found)
-            if found is not None and best.dtype.kind == "f" and np.isnan(best.max()):
-                # The last NaN of a window wins: rare enough to be found in a second pass.
-                self._place_nan(part, plan, found, room)
-
-    def _rows_once(
-        self, part: Array, plan: RowPlan, best: Array, found: Array | None, room: _Room
-    ) -> None:
-        """The maxima within each row are worked out once, for all windows it belongs to."""
-        shape = (len(part), *best.shape[1:])
-        values, places = room.values(shape), None if found is None else room.places(shape)
-        self._within_rows(part, values, places, room)
-        for windows, taps, _ in plan.spans:
-            if taps:
-                candidates = [
-                    (values[rows], None if places is None else places[rows], self._number(tap))
-                    for tap, rows in taps
-                ]
-                mark = None if found is None else found[windows]
-                _first_largest(candidates, best[windows], mark, room)
-
-    def _rows_in_turn(
-        self, part: Array, plan: RowPlan, best: Array, found: Array | None, room: _Room
-    ) -> None:
-        """Windows share no rows: each is taken in as soon as its maxima are known."""
-        for windows, taps, _ in plan.spans:
-            target, mark = best[windows], None if found is None else found[windows]
-            for turn, (tap, rows) in enumerate(taps):
-                if not turn:
-                    self._within_rows(part[rows], target, mark, room)
-                    so_far = self._number(tap)
-                    continue
-                values = room.values(target.shape)
-                places = None if mark is None else room.places(target.shape)
-                self._within_rows(part[rows], values, places, room)
-                candidates = [(target, mark, so_far), (values, places, self._number(tap))]
-                _first_largest(candidates, target, mark, room)
-                so_far = 0
-            if len(taps) == 1 and so_far and mark is not None:
-                mark += mark.dtype.type(so_far)
-
-    def _within_rows(self, part: Array, best: Array, found: Array | None, room: _Room) -> None:
-        """The maxima of each row for itself; ``found`` counts along it."""
-        for windows, taps, lone in self.columns:
-            target, mark = best[windows], None if found is None else found[windows]
-            if taps:
-                _first_largest([(part[at], None, tap) for tap, at in taps], target, mark, room)
-                continue
-            target[...] = self.lowest
-            if mark is not None:
-                mark[...] = lone
-
-    def _on_padding(self, span: Span, best: Array, found: Array | None) -> None:
-        """Windows all of whose rows step over the plane."""
-        best[span.windows] = self.lowest
-        if found is not None:
-            for windows, taps, lone in self.columns:
-                column = taps[0][0] if taps else lone
-                found[span.windows][windows] = self._number(span.lone) + column
-
-    def _number(self, row: int) -> int:
-        """The first tap of a row of the window."""
-        return row * self.kernel_width
-
-    def _place_nan(self, part: Array, plan: RowPlan, found: Array, room: _Room) -> None:
-        """Point ``found`` at the last NaN of each window that has one.
-
-        Nothing was greater than a NaN, so no tap found so far comes after one.
-        """
-        for windows, taps, _ in plan.spans:
-            for row, rows in taps:
-                for across, columns, _ in self.columns:
-                    mark = found[windows][across]
-                    wins, won = room.wins(mark.shape), room.won(mark.shape)
-                    for column, at in columns:
-                        np.isnan(part[rows][at], out=wins)
-                        tap = mark.dtype.type(self._number(row) + column)
-                        np.multiply(wins.view(np.uint8), tap, out=won)
-                        np.maximum(mark, won, out=mark)
-
-
-def _first_largest(
-    candidates: list[Candidate], target: Array, mark: Array | None, room: _Room
-) -> None:
-    """The largest of the candidates into ``target``, the tap of the first such into ``mark``.
-
-    Their taps ascend, and those of the first may be in ``target`` and ``mark`` already.
-    """
-    best, places, number = candidates[0]
-    if len(candidates) == 1:
-        target[...] = best
-    if mark is not None and (number or len(candidates) == 1):
-        if places is None:
-            mark[...] = number
-        else:
-            np.add(places, mark.dtype.type(number), out=mark)
-        places = mark
-    for value, others, tap in candidates[1:]:
-        if mark is not None and tap == 1 and places is others is None and mark.itemsize == 1:
-            np.greater(value, best, out=mark.view(np.bool_))  # True is tap 1
-            places = mark
-        elif mark is not None:
-            wins = np.greater(value, best, out=room.wins(target.shape)).view(np.uint8)
-            first = mark.dtype.type(tap)
-            # All is zeros before the first mark: no need to look for the larger.
-            won = mark if places is None else room.won(target.shape)
-            if others is None:
-                np.multiply(wins, first, out=won)
-            else:
-                np.multiply(np.add(others, first, out=room.won(target.shape)), wins, out=won)
-            if places is not None:
-                np.maximum(places, won, out=mark)
-            places = mark
-        # Of zeros that differ in sign the second is taken on most machines: the first element.
-        np.maximum(value, best, out=target)
-        best = target

@@ -18,9 +18,11 @@ import numpy as np
 
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.kernels.norm import NormKernels
-from lucidlite.backends.numpy_kernels.layout import BLOCK, contiguous_image
+from lucidlite.backends.numpy_kernels.layout import contiguous_image
 from lucidlite.threads import cut, parallel
 
+# Elements in a block: a pass over one takes a thread a tenth of a millisecond.
+BLOCK = 1 << 18
 # Elements in a row of pixels: a pass costs little a row, and a row of values stays in the cache.
 RUN = 1 << 12
 # Planes shorter than this are many small calls' worth of work inside NumPy.

@@ -6,6 +6,8 @@ do not depend on the number of threads.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from lucidlite.backends.kernels import Array, hwnc
@@ -19,6 +21,16 @@ ROWS = 64
 # Fewer elements are NumPy's.
 LEAST = 1 << 15
 
+# What NumPy's functions of these names come down to.
+_REDUCTIONS: dict[str, Any] = {
+    "sum": np.add.reduce,
+    "prod": np.multiply.reduce,
+    "max": np.maximum.reduce,
+    "min": np.minimum.reduce,
+    "all": np.logical_and.reduce,
+    "any": np.logical_or.reduce,
+}
+
 
 class NumPyReduce(ReduceKernels):
     """What ``ReduceKernels`` has, for NumPy arrays."""
@@ -30,7 +42,10 @@ class NumPyReduce(ReduceKernels):
             total = _total(array, axis)
             if total is not None:
                 return total.reshape(_kept(array, axis)) if keepdims else total
-        return super().reduce(name, array, axis, keepdims)
+        function = _REDUCTIONS.get(name)
+        if function is None:
+            return super().reduce(name, array, axis, keepdims)
+        return np.asarray(function(array, axis=axis, keepdims=keepdims))
 
     def mean(self, array: Array, axis: tuple[int, ...], keepdims: bool) -> Array:
         if array.size >= LEAST and array.dtype.char in "fd":

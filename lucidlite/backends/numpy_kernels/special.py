@@ -35,8 +35,10 @@ class NumPySpecial(SpecialKernels):
         return out
 
     def relu_grad(self, g: Array, y: Array, out: Array | None = None) -> Array:
-        if g.size < _SMALL or g.shape != y.shape:
-            return super().relu_grad(g, y)
+        if g.shape != y.shape or g.size < _SMALL:
+            if g.shape != y.shape or g.ndim == 4:
+                return super().relu_grad(g, y)
+            return np.where(np.less_equal(y, y.dtype.type(0)), g.dtype.type(0), g)
         if g.ndim == 4:
             g, y = self.align(g, y)
         if out is not g:
