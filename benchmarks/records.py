@@ -77,7 +77,11 @@ def machine() -> dict[str, Any]:
         "blas": f"{blas.get('name', 'unknown')} {blas.get('version', '')}".strip(),
         "versions": versions(),
         "threads": threads,
-        "environment": {k: v for k, v in os.environ.items() if k.endswith("_NUM_THREADS")},
+        "environment": {
+            k: v
+            for k, v in os.environ.items()
+            if k.endswith("_NUM_THREADS") or k in ("OPENBLAS_CORETYPE", "LUCIDLITE_MALLOC")
+        },
     }
 
 

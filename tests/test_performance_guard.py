@@ -241,16 +241,16 @@ OPS = {
     "mul": (lambda a: a["v"] * a["v"], 18, 60),
     "mul by a number": (lambda a: a["v"] * 2, 22, 48),
     "exp": (lambda a: a["v"].exp(), 24, 50),
-    "relu": (lambda a: F.relu(a["v"]), 22, 60),
+    "relu": (lambda a: F.relu(a["v"]), 26, 60),
     "sum": (lambda a: a["v"].sum(), 26, 85),
     "view": (lambda a: a["v"].view(-1), 28, 62),
-    "matmul": (lambda a: a["v"] @ a["v"], 28, 118),
+    "matmul": (lambda a: a["v"] @ a["v"], 34, 90),
     "linear": (lambda a: F.linear(a["v"], a["v"], a["v"][0]), 60, 90),
     "cross_entropy": (lambda a: F.cross_entropy(a["v"], a["t"]), 45, 45),
     "conv2d": (lambda a: F.conv2d(a["x"], a["w"], a["b"], 1, 1), 80, 150),
     "max_pool2d": (lambda a: F.max_pool2d(a["x"], 2), 96, 110),
     "batch_norm": (lambda a: a["norm"](a["x"]), 135, 120),
-    "a module": (lambda a: a["module"](a["v"]), 26, 60),
+    "a module": (lambda a: a["module"](a["v"]), 30, 60),
 }
 
 
