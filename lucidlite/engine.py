@@ -158,13 +158,15 @@ def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
 
 
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
-    """Add a summed gradient to ``leaf.grad``, in memory of its own and in C order."""
+    """Add a summed gradient to ``leaf.grad``, in memory of its own, in the leaf's order."""
     if create_graph or (leaf._grad is not None and leaf._grad.requires_grad):
         leaf._grad = clone(grad) if leaf._grad is None else add(leaf._grad, grad)
     elif leaf._grad is None:
         # What a vjp returned may be another tensor's gradient too, or the caller's.
-        own = grad._fresh and not leaf._hooks and grad.array.flags.c_contiguous
-        leaf._grad = wrap(grad.array if own else grad.backend.copy(grad.array), grad.backend)
+        array, like = grad.array, leaf.array
+        if not grad._fresh or leaf._hooks or array.strides != like.strides:
+            array = grad.backend.copy_like(array, like)
+        leaf._grad = wrap(array, grad.backend)
     else:
         leaf.backend.map("add", leaf._grad.array, grad.array, out=leaf._grad.array)
         leaf._grad.bump_version()

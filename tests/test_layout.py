@@ -257,3 +257,40 @@ def test_random_numbers_follow_the_logical_order():
         a = draw(y)
         lucidlite.manual_seed(4)
         np.testing.assert_array_equal(a.numpy(), draw(plain).numpy())
+
+
+@pytest.mark.parametrize(
+    "shape", [(3, 5, 7, 9), (64, 64, 16, 16), (33, 70, 13, 20), (130, 64, 8, 8)]
+)
+@pytest.mark.parametrize("kind", [np.float32, np.float64, np.uint8])
+def test_copies_between_the_orders(shape, kind):
+    """Tile by tile where they are large; every element is where it was."""
+    n, c, h, w = shape
+    values = np.random.default_rng(0).integers(0, 200, shape).astype(kind)
+    image = np.ascontiguousarray(values.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
+    for array in (cpu.copy(image), cpu.copy_like(image, values), cpu.copy_like(values, values)):
+        assert array.flags.c_contiguous
+        assert not np.shares_memory(array, image)
+        np.testing.assert_array_equal(array, values)
+    for array in (cpu.copy_like(values, image), cpu.copy_like(image, image)):
+        assert array.strides == image.strides
+        assert not np.shares_memory(array, values)
+        assert not np.shares_memory(array, image)
+        np.testing.assert_array_equal(array, values)
+    np.testing.assert_array_equal(cpu.to_conv_layout(values), values)
+    gaps = np.zeros((n, c, h + 2, w), kind)[:, :, 1:-1]
+    gaps[...] = values
+    np.testing.assert_array_equal(cpu.copy(gaps), values)
+    np.testing.assert_array_equal(cpu.to_conv_layout(gaps), values)
+
+
+def test_a_leaf_s_gradient_has_the_leaf_s_order():
+    x = lucidlite.randn(4, 8, 6, 6)
+    leaf = nn.functional.conv2d(x, lucidlite.randn(8, 8, 3, 3), padding=1).detach()
+    assert not leaf.is_contiguous()
+    leaf.requires_grad_()
+    plain = leaf.detach().clone().contiguous().requires_grad_()
+    for each in (leaf, plain):
+        (nn.functional.relu(each) * x).sum().backward()
+        assert each.grad.stride() == each.stride()
+    np.testing.assert_array_equal(leaf.grad.numpy(), plain.grad.numpy())

@@ -136,6 +136,12 @@ class Backend(
         """The array in C order, itself where it is."""
         return array if array.flags.c_contiguous else self.copy(array)
 
+    def copy_like(self, array: Array, like: Array) -> Array:
+        """A fresh array, in conv layout where ``like`` is in no other, else in C order."""
+        if like.ndim == 4 and is_conv_layout(like) and not like.flags.c_contiguous:
+            return self.copy(array.transpose(2, 3, 0, 1)).transpose(2, 3, 0, 1)
+        return self.copy(array)
+
     def copy(self, array: Array) -> Array:
         """A fresh array in C order."""
         return self.xp.array(array, copy=True, order="C")

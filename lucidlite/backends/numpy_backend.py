@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.base import Backend
+from lucidlite.backends.base import Backend, is_conv_layout
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
 from lucidlite.backends.numpy_kernels.elementwise import NumPyElementwise
-from lucidlite.backends.numpy_kernels.layout import contiguous_image
+from lucidlite.backends.numpy_kernels.layout import contiguous_image, row_major
 from lucidlite.backends.numpy_kernels.loss import NumPyLoss
 from lucidlite.backends.numpy_kernels.matmul import NumPyMatmul
 from lucidlite.backends.numpy_kernels.norm import NumPyNorm
@@ -99,6 +99,16 @@ class NumPyBackend(
 
     def to_conv_layout(self, array: Array) -> Array:
         return nchw(contiguous_image(hwnc(array)))
+
+    def copy_like(self, array: Array, like: Array) -> Array:
+        if like.ndim != 4 or like.flags.c_contiguous or not is_conv_layout(like):
+            return self.copy(array)
+        image = hwnc(array)
+        return nchw(image.copy() if image.flags.c_contiguous else contiguous_image(image))
+
+    def copy(self, array: Array) -> Array:
+        turned = row_major(array) if array.ndim == 4 else None
+        return super().copy(array) if turned is None else turned
 
     def to_numpy(self, array: Array) -> np.ndarray[Any, Any]:
         return array  # type: ignore[no-any-return]

@@ -10,12 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.threads import cut, parallel
 from lucidlite.window import Window
 
 # Elements in a block of an elementwise pass: its few arrays should stay in the cache.
 BLOCK = 1 << 17
+# Rows and columns of what is transposed at a time.
+TILE = 128
 # Elements below which the way to NumPy counts more than what it does.
 SMALL = 1 << 14
 # Bytes of scratch memory a thread keeps for one use; more is taken anew every time.
@@ -76,16 +78,51 @@ def scratch(use: str, shape: tuple[int, ...], dtype: Any) -> Array:
     return held[:size].view(dtype).reshape(shape)
 
 
+def transpose_into(out: Array, source: Array) -> None:
+    """out (columns, rows) = source (rows, columns) transposed, a tile at a time.
+
+    One of the two is walked with a step of a whole row for each element, and rows whose size is
+    near a power of two share a few cache lines: a tile first goes where its rows don't.
+    """
+    rows, columns = source.shape
+
+    def copy(part: tuple[int, int]) -> None:
+        room = np.empty((TILE, TILE + 16), source.dtype)
+        for i in range(part[0] * TILE, min(part[1] * TILE, rows), TILE):
+            for j in range(0, columns, TILE):
+                tile = source[i : i + TILE, j : j + TILE]
+                held = room[: tile.shape[0], : tile.shape[1]]
+                held[...] = tile
+                out[j : j + TILE, i : i + TILE] = held.T
+
+    parallel(copy, cut(-(-rows // TILE), 8 * TILE * columns))
+
+
+def row_major(array: Array) -> Array | None:
+    """A copy in C order of an (N, C, H, W) array in gapless conv layout; None of any other."""
+    image = hwnc(array)
+    if array.size < SMALL or not image.flags.c_contiguous or array.flags.c_contiguous:
+        return None
+    channels = array.shape[0] * array.shape[1]
+    out = np.empty(array.shape, array.dtype)
+    transpose_into(out.reshape(channels, -1), image.reshape(-1, channels))
+    return out
+
+
 def copy_image(out: Array, image: Array) -> None:
     """out[...] = image, both (H, W, N, C), quickly where ``image`` comes from (N, C, H, W) memory.
 
-    Walking (N, C) rows there takes a step of a whole plane for each element, and planes whose size
-    is near a power of two share a few cache lines. A block is first gathered in its own order.
+    Walking (N, C) rows there takes a step of a whole plane for each element. A block is first
+    gathered in its own order.
     """
     height, width, n, c = image.shape
     near = image.strides[3] == image.itemsize
     if near and image.size < SMALL:
         out[...] = image
+        return
+    planes = nchw(image)
+    if image.size >= SMALL and planes.flags.c_contiguous and out.flags.c_contiguous:
+        transpose_into(out.reshape(-1, n * c), planes.reshape(n * c, -1))
         return
 
     def copy(part: tuple[int, int]) -> None:
