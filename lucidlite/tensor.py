@@ -262,7 +262,7 @@ class Tensor(TensorBase, concrete=True):
 
     def data_ptr(self) -> _int:
         """The address of the first element."""
-        self.version_cell().leave()
+        self.version_cell().leave(address=True)
         pointer = self.array.ctypes.data if self.backend is cpu else self.array.data.ptr
         return int(pointer)
 

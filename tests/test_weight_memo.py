@@ -538,19 +538,53 @@ def test_reading_is_no_writing(spy, tmp_path):
     assert spy.derived == 0
 
 
-def test_a_weight_seen_from_outside_is_never_kept_again(spy):
+SIGHTS = {
+    "array": lambda w: w.detach().numpy(),
+    "part": lambda w: w.detach().numpy()[1:, ::2],
+    "asarray": lambda w: np.asarray(w.detach()),
+    "list": lambda w: [w.data.numpy().reshape(-1)],
+    "buffer": lambda w: memoryview(w.detach().numpy()),
+    "dlpack": lambda w: np.from_dlpack(w.detach()),
+    "a view's": lambda w: w.detach().view(-1).numpy(),
+}
+
+
+@pytest.mark.parametrize("sight", SIGHTS.values(), ids=SIGHTS.keys())
+def test_a_weight_is_not_kept_while_somebody_sees_it_from_outside(sight, spy):
     layer, x = layer_and_image()
     look(layer, x)
-    array = layer.weight.detach().numpy()
-    del array  # somebody may have passed it on
+    seen = sight(layer.weight)
     for _ in range(2):
         look(layer, x)
     assert spy.memos[1:] == [None, None]
+    del seen
+    for _ in range(2):
+        look(layer, x)
+    assert spy.memos[-1] is not None
+    assert spy.memos[-1] is spy.memos[-2]
+
+
+def test_a_weight_whose_address_was_told_is_never_kept_again(spy):
+    layer, x = layer_and_image()
+    layer.weight.data_ptr()
+    for _ in range(2):
+        look(layer, x)
+    assert spy.memos == [None, None]
     layer.weight.data = layer.weight.data.clone()  # memory of its own
     for _ in range(2):
         look(layer, x)
     assert spy.memos[-1] is not None
     assert spy.memos[-1] is spy.memos[-2]
+
+
+def test_a_weight_in_somebody_elses_memory_is_never_kept(spy):
+    """Whoever sees the whole of it doesn't hold the array that a part is."""
+    layer, x = layer_and_image()
+    whole = np.zeros((2, *layer.weight.shape), np.float32)
+    layer.weight.data = lucidlite.from_numpy(whole[1])
+    for _ in range(2):
+        look(layer, x)
+    assert spy.memos == [None, None]
 
 
 @pytest.mark.usefixtures("spy")
@@ -699,9 +733,9 @@ def test_a_write_during_a_look_is_seen_by_the_next(spy, monkeypatch):
 
 def test_a_memo_that_comes_late_is_of_the_old_version():
     """A thread may put its memo down just after a write ended."""
-    cell, array = Version(), np.zeros(3)
-    memo = cell.memo(array)
+    cell, tensor = Version(), lucidlite.zeros(3)
+    memo = cell.memo(tensor)
     late = cell.held
     cell.bump()
     cell.held = late
-    assert cell.memo(array) is not memo
+    assert cell.memo(tensor) is not memo

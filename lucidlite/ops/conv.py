@@ -54,6 +54,9 @@ def conv2d(
     """
     check_tensor("conv2d", "input", input)
     check_tensor("conv2d", "weight", weight)
+    # What a kernel derives from a weight is worth keeping where the weight stays as it is. (Asked
+    # before anybody here holds the array: holders are counted.)
+    memo = None if grad_mode.enabled else weight.version_cell().memo(weight)
     x, w = input.array, weight.array
     window = conv_window("conv2d", x.shape, w.shape, stride, padding, dilation, groups)
     if weight.backend is not input.backend:
@@ -64,8 +67,6 @@ def conv2d(
         raise error(NotImplementedError, "conv2d: not implemented for dtype=torch.bool")
     if bias is not None:
         _check_bias(bias, input, w)
-    # What a kernel derives from a weight is worth keeping where the weight stays as it is.
-    memo = None if grad_mode.enabled else weight.version_cell().memo(w)
     if x.ndim == 3:
         return squeeze(_conv2d(unsqueeze(input, 0), weight, bias, window, groups, memo), 0)
     return _conv2d(input, weight, bias, window, groups, memo)
