@@ -36,7 +36,7 @@ def outcome(T: Any, script: Callable[[Any], Any]) -> Any:
 
 def agree(script: Callable[[Any], Any], kinds: Any = Exception) -> None:
     """Run a script in both frameworks: equal results, or an exception of the same class."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     expected, got = outcome(torch, script), outcome(lucidlite, script)
     assert torch.is_grad_enabled()
     assert lucidlite.is_grad_enabled()

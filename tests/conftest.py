@@ -46,7 +46,7 @@ def bench(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
 @pytest.fixture
 def timing(bench: Callable[[str], Any], monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """``side_by_side``, where PyTorch is there; threads and seeds are put back afterwards."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     before = threads.get_num_threads(), torch.get_num_threads()
     state = lucidlite.get_rng_state()
     shared = bench("side_by_side")

@@ -43,7 +43,7 @@ def run(lib: Any, make: Any, steps: int = STEPS) -> list[list[np.ndarray]]:
 
 
 def assert_same_run(make: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for ours, theirs in zip(run(ll, make), run(torch, make), strict=True):
         for a, b in zip(ours, theirs, strict=True):
             np.testing.assert_allclose(a, b, rtol=3e-6, atol=1e-6)

@@ -72,7 +72,7 @@ def test_foreign_numpy_files(tmp_path):
 
 @pytest.mark.parametrize("zipped", [True, False])
 def test_pytorch_files(tmp_path, zipped):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     path = tmp_path / "model.pt"
     torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(RuntimeError, match=r"PyTorch pickle[\s\S]*model\.pt"):

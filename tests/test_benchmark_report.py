@@ -118,7 +118,7 @@ def test_report_says_what_was_measured(bench, tmp_path):
 
 def test_report_round_trip(bench, tmp_path, monkeypatch, capsys):
     """What --write puts into the README is what --check asks for; a changed figure fails it."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="draws a picture")
     report, records = bench("report"), bench("records")
     readme, results = tmp_path / "README.md", tmp_path / "benchmarks" / "results"
     readme.write_text(f"# Title\n\n{report.BEGIN}\nold\n{report.END}\n\nrest\n", encoding="utf-8")

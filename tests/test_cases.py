@@ -54,7 +54,7 @@ def our_gradients(case, result, inputs, order=""):
 @chosen(lambda case: not case.parity)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_values(case):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for dtype in case.dtypes:
         arrays = case.arrays(dtype)
         expected = case.run(torch, case.torchs(torch, arrays))
@@ -78,7 +78,7 @@ def test_method_is_the_function(case):
 @chosen(lambda case: case.grad and not case.parity and not case.torch_grad)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_gradients(case):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for dtype in floating(case):
         arrays = case.arrays(dtype)
         inputs, ours = case.torchs(torch, arrays), case.ours(arrays)
@@ -102,7 +102,7 @@ def test_gradgradcheck(case):
 @chosen(lambda case: case.grad and not case.parity and not case.node)
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_grad_fn_name(case):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     arrays = case.arrays("float32")
     expected = case.run(torch, case.torchs(torch, arrays))
     got = case.run(lucidlite, case.ours(arrays))

@@ -129,7 +129,7 @@ def test_A11_output_size_with_ceil_mode():
 
 
 def test_A10_A11_sizes_and_values_are_torchs():
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     for (h, k, s, p), ceil in itertools.product(SIZES, (False, True)):
         x = np.random.default_rng(h).standard_normal((1, 2, h, 11 - h), dtype=np.float32)
         if x.shape[3] + 2 * p < k:

@@ -206,7 +206,7 @@ def test_X2_refusals(layer, settings, shape, message):
 @pytest.mark.parametrize("layer", ["MaxPool2d", "AvgPool2d"])
 @pytest.mark.parametrize(("settings", "shape", "message"), REFUSAL_CASES)
 def test_X2_refusals_are_torchs(layer, settings, shape, message):
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises((RuntimeError, IndexError), match=message) as ours:
         getattr(nn, layer)(**settings)(torch.ones(*shape))
     with pytest.raises(ours.type) as want:
@@ -220,6 +220,6 @@ def test_X2_refusals_are_torchs(layer, settings, shape, message):
 @pytest.mark.parametrize("layer", ["MaxPool2d", "AvgPool2d"])
 @pytest.mark.parametrize("name", ["lucidlite", "torch"])
 def test_X2_refusals_of_types(name, layer, settings):
-    lib = pytest.importorskip(name)
+    lib = pytest.importorskip(name, reason="compares with PyTorch")
     with pytest.raises(TypeError, match="must be"):
         getattr(lib.nn, layer)(**settings)(lib.ones(*IMAGE))

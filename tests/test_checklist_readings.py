@@ -26,7 +26,7 @@ def test_C1_shapes_print_as_plain_tuples(capsys):
 
 
 def test_C1_shapes_equal_torchs():
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     shape = nn.MaxPool2d(2)(torch.ones(1, 1, 6, 6)).shape
     assert theirs.Size([1, 1, 3, 3]) == shape
     assert shape == theirs.Size([1, 1, 3, 3])

@@ -68,7 +68,7 @@ def test_conv2d_is_its_definition(kernels, seed):
 @both
 @seeds
 def test_conv2d_and_gradients_equal_torch(kernels, seed):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x, w, bias, g, window, groups = a_case(seed)
     # torch in float64: what is tested is our rounding, not the sum of both.
     tx, tw, tg = (torch.from_numpy(np.array(a, np.float64, order="C")) for a in (x, w, g))
@@ -184,7 +184,7 @@ def test_block_size_changes_nothing_but_rounding(monkeypatch, seed):
     ],
 )
 def test_usual_layers_equal_torch(kernels, shape, weight, stride, padding, groups):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     rng = np.random.default_rng(0)
     x, w = rng.standard_normal(shape), rng.standard_normal(weight)
     window = conv_window("conv2d", shape, weight, stride, padding, 1, groups)

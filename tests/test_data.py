@@ -83,7 +83,7 @@ def test_dataset_without_items() -> None:
 
 @pytest.mark.parametrize("lengths", [[7, 3], [0.7, 0.3], [0.5, 0.3, 0.2], [1, 9, 0], [1 / 3] * 3])
 def test_random_split_lengths_follow_torch(lengths: list[float]) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     theirs = torch.utils.data.random_split(range(10), lengths)
     parts = data.random_split(range(10), lengths, generator=seeded())
     assert [len(p) for p in parts] == [len(p) for p in theirs]
@@ -249,7 +249,7 @@ def samples(lib: Any) -> dict[str, list[Any]]:
 
 @pytest.mark.parametrize("name", samples(ll))
 def test_collate_follows_torch(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     ours = data.default_collate(samples(ll)[name])
     theirs = torch.utils.data.default_collate(samples(torch)[name])
     assert outline(ours) == outline(theirs)
@@ -257,7 +257,7 @@ def test_collate_follows_torch(name: str) -> None:
 
 @pytest.mark.parametrize("name", samples(ll))
 def test_convert_follows_torch(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for ours, theirs in zip(samples(ll)[name], samples(torch)[name], strict=True):
         converted = data.default_convert(ours)
         assert outline(converted) == outline(torch.utils.data.default_convert(theirs))

@@ -134,7 +134,7 @@ def test_relu_keeps_the_sign_of_zero_and_nan(small, monkeypatch):
     x = np.array([-0.0, 0.0, -1.0, np.nan, np.inf, -np.inf] * 3, np.float32)
     y = CPU.relu(x)
     same_bits(y, np.array([-0.0, 0.0, 0.0, np.nan, np.inf, 0.0] * 3, np.float32))
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     same_bits(y, torch.relu(torch.from_numpy(x)).numpy())
 
 

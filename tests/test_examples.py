@@ -67,6 +67,6 @@ def test_moons(tmp_path):
     out = run("moons.py", "--quick")
     assert re.findall(r"accuracy (\d+)%", out)[-1] in ("99", "100")
     assert {"o", "#", ".", "+"} <= set(out)
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="draws a picture")
     run("moons.py", "--quick", "--picture", str(tmp_path / "moons.png"))
     assert (tmp_path / "moons.png").read_bytes().startswith(b"\x89PNG")

@@ -82,7 +82,7 @@ def test_taps_find_exactly_the_elements_of_each_window(ceil):
 
 
 def test_counts_are_pytorchs_divisors():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for k, s, p, n, ceil, include in itertools.product(
         range(1, 5), range(1, 4), range(3), range(1, 9), (False, True), (False, True)
     ):
@@ -196,7 +196,7 @@ def test_pool_refusals_x2(op, settings, message):
         pool_window(op, shape, **settings)
     if op == "avg_pool2d" and ("dilation" in settings or len(shape) == 2):
         return  # torch's avg_pool2d has no dilation, and says IndexError of two dimensions
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(RuntimeError):
         getattr(torch.nn.functional, op)(torch.zeros(shape), **settings)
 
@@ -217,7 +217,7 @@ def test_pool_refusals_x2(op, settings, message):
 def test_pool_settings_of_another_type(settings):
     with pytest.raises(TypeError, match=r"max_pool2d: .* must be an int or a tuple of ints"):
         pool_window("max_pool2d", IMAGE, **settings)
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(TypeError):
         torch.nn.functional.max_pool2d(torch.zeros(IMAGE), **settings)
 
@@ -254,7 +254,7 @@ def test_adaptive_output_size(given, expected):
 def test_adaptive_output_size_refusals(given):
     with pytest.raises(RuntimeError, match="output_size"):
         adaptive_output_size("adaptive_avg_pool2d", IMAGE, given)
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(RuntimeError):
         torch.nn.functional.adaptive_avg_pool2d(torch.zeros(IMAGE), given)
 
@@ -306,7 +306,7 @@ def test_conv_refusals(settings, message):
     shape, weight = settings.pop("shape", (1, 2, 8, 8)), settings.pop("weight", WEIGHT)
     with pytest.raises(RuntimeError, match=f"conv2d: .*{message}"):
         conv_window("conv2d", shape, weight, **settings)
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(RuntimeError):
         torch.nn.functional.conv2d(torch.zeros(shape), torch.zeros(weight), **settings)
 
@@ -319,7 +319,7 @@ def test_conv_settings_of_another_type(name, value):
 
 
 def test_same_padding_equals_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x = torch.arange(56.0, dtype=torch.float64).reshape(1, 1, 8, 7)
     for kh, kw, d in itertools.product(range(1, 5), range(1, 5), range(1, 3)):
         weight = torch.arange(1.0, kh * kw + 1, dtype=torch.float64).reshape(1, 1, kh, kw)

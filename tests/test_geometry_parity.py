@@ -12,7 +12,7 @@ import pytest
 from geometry_cases import OPS, check_case, draw_case
 from parity import TEST_ALL
 
-pytest.importorskip("torch")
+pytest.importorskip("torch", reason="compares with PyTorch")
 
 BLOCKS = 10
 PER_BLOCK = 400 if TEST_ALL else 40

@@ -128,7 +128,7 @@ def test_eye(lib, shape):
     ],
 )
 def test_dirac(shape, groups):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     expected = torch.nn.init.dirac_(torch.ones(shape), groups).tolist()
     assert init.dirac_(lucidlite.ones(shape), groups).tolist() == expected
 

@@ -11,7 +11,7 @@ from case_kinds import same
 
 import lucidlite
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
 SEEDS = range(5000 if os.environ.get("LUCIDLITE_TEST_ALL") == "1" else 250)
 

@@ -183,7 +183,7 @@ def test_refusal(call, kind, gist):
 
 @pytest.mark.parametrize(("call", "kind", "gist"), CASES)
 def test_torch_refuses_in_the_same_class(call, kind, gist):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(kind) as refusal:
         call(torch)
     assert type(refusal.value) in (kind if isinstance(kind, tuple) else (kind,)), gist

@@ -19,7 +19,7 @@ def layer_classes():
 
 @pytest.mark.parametrize("name", layer_classes())
 def test_signature_is_torchs(name):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     if name in ("Module", "Sigmoid", "Tanh"):
         pytest.skip("PyTorch takes and refuses any arguments")
     ours, theirs = (
@@ -31,7 +31,7 @@ def test_signature_is_torchs(name):
 
 @pytest.mark.parametrize("build", [row[1] for row in LAYERS], ids=[row[0] for row in LAYERS])
 def test_prints_and_holds_what_torchs_does(build):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     ours_side, torch_side = libraries()
     ours, theirs = build(ours_side.nn), build(torch_side.nn)
     assert repr(ours) == repr(theirs)
@@ -57,7 +57,7 @@ def test_prints_and_holds_what_torchs_does(build):
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize(("build", "shape"), BUILDS)
 def test_forward_and_backward_are_torchs(build, shape, training, dtype):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     ours_side, torch_side = libraries()
     ours, theirs = twin_layers(ours_side, torch_side, build)
     if dtype == "float64":

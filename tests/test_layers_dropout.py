@@ -99,7 +99,7 @@ def test_printing():
 
 @pytest.mark.parametrize("name", ["lucidlite", "torch"])
 def test_refusals(name):
-    lib = pytest.importorskip(name)
+    lib = pytest.importorskip(name, reason="compares with PyTorch")
     for p in (1.5, -0.1):
         with pytest.raises(ValueError, match="has to be between 0 and 1, but got"):
             lib.nn.Dropout(p)
@@ -128,7 +128,7 @@ def test_activations_in_place(layer):
 
 @pytest.mark.parametrize("name", ["Softmax", "LogSoftmax"])
 def test_softmax_without_dim_warns_and_chooses_as_torch(name):
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     for shape in ((3,), (2, 3), (2, 3, 2), (2, 3, 2, 2)):
         x = np.random.default_rng(0).standard_normal(shape)
         found = []

@@ -45,7 +45,7 @@ REDUCTIONS = ["mean", "sum", "none"]
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_cross_entropy_of_classes(shape, reduction):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     for ignore, weighted, smoothing in itertools.product((None, -100, 1), (0, 1), (0.0, 0.1, 1.0)):
         scores, target, weight, _ = drawn(shape, ignore)
         settings = {"reduction": reduction, "label_smoothing": smoothing}
@@ -64,7 +64,7 @@ def test_cross_entropy_of_classes(shape, reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_cross_entropy_of_probabilities(shape, reduction):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     for weighted, smoothing in itertools.product((0, 1), (0.0, 0.2)):
         scores, _, weight, shares = drawn(shape, None)
         settings = {"reduction": reduction, "label_smoothing": smoothing}
@@ -80,7 +80,7 @@ def test_cross_entropy_of_probabilities(shape, reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 def test_nll(shape, reduction):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     for ignore, weighted in itertools.product((None, -100, 0), (0, 1)):
         scores, target, weight, _ = drawn(shape, ignore)
         settings = {"reduction": reduction}
@@ -98,7 +98,7 @@ def test_nll(shape, reduction):
 @pytest.mark.parametrize("reduction", REDUCTIONS)
 @pytest.mark.parametrize("shape", [(3, 4), (5,), (), (2, 0)], ids=str)
 def test_mse(shape, reduction):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     rng = np.random.default_rng(0)
     arrays = [rng.standard_normal(shape), rng.standard_normal(shape)]
     ours, theirs = both(lambda side, x, t: side.nn.MSELoss(reduction=reduction)(x, t), arrays)
@@ -147,7 +147,7 @@ def test_state_and_settings():
 
 
 def test_sizes_that_differ_warn_as_in_torch():
-    for lib in (torch, pytest.importorskip("torch")):
+    for lib in (torch, pytest.importorskip("torch", reason="compares with PyTorch")):
         with pytest.warns(UserWarning, match="different"):
             loss = lib.nn.functional.mse_loss(lib.ones(2, 3), lib.zeros(3))
         assert loss.item() == 1
@@ -248,6 +248,6 @@ def test_refusal(call, kind, gist):
 
 @pytest.mark.parametrize(("call", "kind", "gist"), CASES)
 def test_torch_refuses_in_the_same_class(call, kind, gist):
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     _, problem = quietly(lambda: call(theirs))
     assert type(problem) is kind, gist

@@ -106,7 +106,7 @@ def test_backward_in_evaluation_uses_the_statistics_of_its_forward():
 @pytest.mark.parametrize("weights", ["float16", "float32"])
 @pytest.mark.parametrize("training", [True, False])
 def test_float16_images(weights, training):
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     x = images(dtype=np.float16)
     results = []
     for lib in (torch, theirs):
@@ -132,7 +132,7 @@ RUNS = [
 @pytest.mark.parametrize("settings", RUNS, ids=str)
 @pytest.mark.parametrize("kind", ["BatchNorm1d", "BatchNorm2d"])
 def test_a_life_of_training_and_evaluation_follows_torch(kind, settings):
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     shape = (6, 3, 4) if kind == "BatchNorm1d" else (4, 3, 5, 6)
     rng = np.random.default_rng(0)
     inputs = [(rng.standard_normal(shape) * 2 + 1).astype(np.float32) for _ in range(6)]
@@ -212,7 +212,7 @@ def test_refusal(call, kind, gist):
 
 @pytest.mark.parametrize(("call", "kind", "gist"), CASES)
 def test_torch_refuses_in_the_same_class(call, kind, gist):
-    theirs = pytest.importorskip("torch")
+    theirs = pytest.importorskip("torch", reason="compares with PyTorch")
     with pytest.raises(kind) as refusal:
         call(theirs)
     assert type(refusal.value) is kind, gist

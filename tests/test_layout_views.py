@@ -141,7 +141,7 @@ def targets(shape):
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_view_raises_only_where_pytorch_raises(seed):
     """On a row-major base exactly there; a convolution's memory may make more views possible."""
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     shape = [(2, 3, 4, 2), (1, 3, 2, 4), (2, 1, 3, 2), (2, 2, 1, 3)][seed % 4]
     values = torch.tensor(images(*shape).numpy())
     theirs, names = steps(np.random.default_rng(seed), values)

@@ -215,7 +215,7 @@ def test_memory_benchmark_of_ours():
 @pytest.mark.skipif(not WHOLE, reason="LUCIDLITE_TEST_ALL=1 runs it: three imports of PyTorch")
 def test_memory_benchmark(tmp_path):
     """The script measures all sides; LeNet needs no more than PyTorch."""
-    pytest.importorskip("torch")
+    pytest.importorskip("torch", reason="compares with PyTorch")
     command = [sys.executable, SCRIPT, "--rounds", "1", "--cases", "LeNet:64", "--json", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

@@ -57,7 +57,7 @@ FORMULAS = {
 
 @pytest.mark.parametrize("name", FORMULAS)
 def test_rates_equal_torch(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     with warnings.catch_warnings():
         # torch's own SequentialLR passes a deprecated argument and starts schedules out of order.
         warnings.simplefilter("ignore")
@@ -83,7 +83,7 @@ ONE_CYCLE: list[dict[str, Any]] = [
 @pytest.mark.parametrize("name", ["SGD", "Adam"])
 @pytest.mark.parametrize("peak", [0.5, [0.5, 0.05]], ids=str)
 def test_one_cycle_equals_torch(name: str, options: dict[str, Any], peak: Any) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
     def make(schedulers: Any, opt: Any) -> Any:
         return schedulers.OneCycleLR(opt, peak, **options)
@@ -148,7 +148,7 @@ def test_one_cycle_needs_a_momentum() -> None:
     ids=str,
 )
 def test_plateau_equals_torch(options: dict[str, Any]) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     values = [1.0, 0.9, 0.95, 0.91, 0.9, 0.88, 0.5, 0.5, 0.5, 0.5, 0.51, 0.52, 0.7, 0.9, 1.5] * 3
 
     def run(lib: Any) -> list[Any]:
@@ -195,7 +195,7 @@ def test_resume_equals_uninterrupted(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["step", "cosine", "exponential", "one cycle"])
 def test_state_has_torch_names(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     ours = RESUMABLE[name](lr_scheduler, optimizer(ll)).state_dict()
     theirs = RESUMABLE[name](torch.optim.lr_scheduler, optimizer(torch)).state_dict()
     assert ours == {key: theirs[key] for key in ours}
@@ -203,7 +203,7 @@ def test_state_has_torch_names(name: str) -> None:
 
 
 def test_last_epoch_resumes() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
     def start(lib: Any) -> list[float]:
         opt = optimizer(lib)
@@ -227,7 +227,7 @@ def test_order_of_steps_is_watched() -> None:
 
 
 def test_step_to_an_epoch_uses_the_closed_form() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
     def jump(lib: Any, make: Any) -> Any:
         opt = optimizer(lib)

@@ -104,7 +104,7 @@ def test_lenet_says_what_is_too_small():
 
 
 def test_same_numbers_as_torch():
-    real = pytest.importorskip("torch")
+    real = pytest.importorskip("torch", reason="compares with PyTorch")
     torch.manual_seed(0)
     own = models.CNNWithGAP()
     example = {"torch": real, "nn": real.nn, "__name__": "example"}

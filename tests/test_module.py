@@ -206,7 +206,7 @@ def test_repr(lib):
 @pytest.mark.parametrize("extra", ["", "a=1", "a=1\nb=2", "a=1\n\nb=2"])
 @pytest.mark.parametrize("children", [0, 2])
 def test_repr_of_settings_and_children(extra, children):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     import lucidlite
 
     def printed(lib):

@@ -248,7 +248,7 @@ def trace(lib, model, x):
 
 
 def test_hooks_of_a_cnn_agree_with_torch():
-    torch, lib = pytest.importorskip("torch"), pytest.importorskip("lucidlite")
+    torch, lib = pytest.importorskip("torch", reason="compares with PyTorch"), pytest.importorskip("lucidlite")
     reference, model = make_cnn(torch), make_cnn(lib)
     state = {name: lib.tensor(value.tolist()) for name, value in reference.state_dict().items()}
     model.load_state_dict(state)

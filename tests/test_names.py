@@ -306,7 +306,7 @@ def torch_results(torch):
 
 
 def test_names_are_pytorchs():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     cases = torch_results(torch)
     assert set(PRINTED) <= set(cases), sorted(set(PRINTED) - set(cases))
     wrong = {}

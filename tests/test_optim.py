@@ -114,7 +114,7 @@ def test_float16_steps_in_float32() -> None:
 
 
 def test_a_real_model_follows_torch() -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x = np.random.default_rng(5).standard_normal((16, 4)).astype(np.float32)
     y = np.random.default_rng(6).standard_normal((16, 2)).astype(np.float32)
 

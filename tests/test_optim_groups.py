@@ -27,7 +27,7 @@ def test_groups_follow_torch() -> None:
 
 @pytest.mark.parametrize("name", ["SGD", "Adam", "AdamW"])
 def test_prints_as_torch(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
     def text(lib: Any) -> str:
         a, b = parameters(lib, [(2,), (3,)])
@@ -176,7 +176,7 @@ def to_arrays(state_dict: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.parametrize("name", MAKERS)
 def test_state_dicts_go_to_torch_and_back(name: str) -> None:
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
     def steps(lib: Any, params: list[Any], optimizer: Any, numbers: range) -> None:
         for step in numbers:

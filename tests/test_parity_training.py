@@ -20,7 +20,7 @@ from lucidlite import models
 from lucidlite.backends import cpu
 from lucidlite.backends.numpy_kernels.winograd import Winograd
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
 
 @pytest.fixture(autouse=True, scope="module")

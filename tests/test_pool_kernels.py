@@ -85,7 +85,7 @@ def test_max_pool2d_is_its_definition(kernels, seed):
 @seeds
 @pytest.mark.usefixtures("blocks")
 def test_max_pool2d_equals_torch_bit_for_bit(kernels, seed):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x, window, g = a_max_case(seed)
     tx = torch.from_numpy(np.array(x)).requires_grad_()
     padding = window.padding[0][0], window.padding[1][0]
@@ -263,7 +263,7 @@ def test_avg_pool2d_is_its_definition(kernels, seed):
 @seeds
 @pytest.mark.usefixtures("blocks")
 def test_avg_pool2d_equals_torch(kernels, seed):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x, window, g, include_pad, override = an_average_case(seed)
     # torch adds half precision gradients in half precision, we in float32: float32 for both.
     wide = np.float32 if x.dtype == np.float16 else x.dtype
@@ -357,7 +357,7 @@ def an_adaptive_case(seed):
 @both
 @seeds
 def test_adaptive_max_pool2d_equals_torch(kernels, seed):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x, size = an_adaptive_case(seed)
     tx = torch.from_numpy(np.array(x)).requires_grad_()
     ty, tpositions = torch.nn.functional.adaptive_max_pool2d(tx, size, return_indices=True)

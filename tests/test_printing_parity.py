@@ -10,7 +10,7 @@ import pytest
 from lucidlite import dtypes, printing
 from lucidlite.creation import from_numpy
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="compares with PyTorch")
 
 SPECIAL = [math.nan, math.inf, -math.inf, 0.0, -0.0]
 BOUNDS = [1e8, 1.00000001e8, 1e-4, 9.9999e-5, 1000.0, 1.0, 1e-3, 1001.0, 9.99995, 0.99995, 12345.7]

@@ -104,7 +104,7 @@ def test_contributing_operation_is_right(contributing, monkeypatch):
 
 
 def test_contributing_operation_is_torchs(contributing, monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     namespace, (case,) = contributing
     monkeypatch.setattr(lucidlite, "hypot", namespace["hypot"], raising=False)
     for dtype in case.dtypes:

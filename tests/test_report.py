@@ -20,7 +20,7 @@ ROWS = [
 @pytest.fixture
 def drawn(monkeypatch):
     """The figures instead of files."""
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="draws a picture")
     figures = []
     monkeypatch.setattr(report, "_write", lambda figure, path: figures.append((figure, path)))
     return figures
@@ -88,7 +88,7 @@ def test_fewer_images_than_places(drawn):
 
 
 def test_files_are_pngs(tmp_path):
-    pytest.importorskip("matplotlib")
+    pytest.importorskip("matplotlib", reason="draws a picture")
     assert report.can_draw()
     report.draw_curves(ROWS, tmp_path / "curves.png")
     table, targets = predictions([0, 1], [0.9, 0.9], [0, 2])

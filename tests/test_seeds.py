@@ -60,7 +60,7 @@ def test_script_prints_what_the_document_says(code, expected):
 
 @pytest.mark.parametrize("code", [row[1] for row in SCRIPTS], ids=[row[0] for row in SCRIPTS])
 def test_script_prints_what_torch_prints(code, monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     said = []
     for lib in (torch, lucidlite):
         same_numbers(lib, monkeypatch)
@@ -97,7 +97,7 @@ def test_lucid_session_shows_what_the_document_says():
 
 
 def test_lucid_session_shows_what_torch_shows():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     shown, _, variables = session(lucidlite)
     theirs, _, torch_variables = session(torch)
     assert shown == theirs
@@ -125,7 +125,7 @@ def test_torch_js_example_has_the_documented_shape(code, shape):
 
 @pytest.mark.parametrize(("code", "shape"), TORCH_JS_CASES)
 def test_torch_js_example_gives_what_torch_gives(code, shape, monkeypatch):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     results = []
     for lib in (torch, lucidlite):
         same_numbers(lib, monkeypatch)
@@ -157,7 +157,7 @@ ANSWERS = [
 @pytest.mark.parametrize("name", ["lucidlite", "torch"])
 @pytest.mark.parametrize(("call", "expected"), ANSWERS, ids=[row[0] for row in ANSWERS])
 def test_quiz_answers(call, expected, name):
-    lib = pytest.importorskip(name)
+    lib = pytest.importorskip(name, reason="compares with PyTorch")
     if expected is TypeError:
         with pytest.raises(TypeError, match=r"unexpected keyword argument '(kernel|size)'"):
             eval(call, {"nn": lib.nn})
@@ -167,7 +167,7 @@ def test_quiz_answers(call, expected, name):
 
 @pytest.mark.parametrize("name", ["lucidlite", "torch"])
 def test_the_tutorials_indices(name):
-    lib = pytest.importorskip(name)
+    lib = pytest.importorskip(name, reason="compares with PyTorch")
     pool = lib.nn.MaxPool2d(kernel_size=2, stride=2, return_indices=True)
     values, indices = pool(lib.arange(1.0, 17.0).view(1, 1, 4, 4))
     assert values.tolist() == [[[[6, 8], [14, 16]]]]

@@ -123,7 +123,7 @@ def test_wrong_numbers(value):
 
 
 def test_wrong_numbers_are_torchs_too():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     for value in WRONG:
         with pytest.raises(RuntimeError):
             torch.set_num_threads(value)

@@ -27,7 +27,7 @@ def test_to_tensor_scales_uint8_and_moves_channels():
 
 
 def test_to_tensor_is_bit_equal_to_torch():
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     every = np.arange(256, dtype=np.uint8).reshape(16, 16)
     expected = torch.from_numpy(every).to(torch.float32).div(255).numpy()
     np.testing.assert_array_equal(transforms.ToTensor()(every).numpy()[0], expected)

@@ -217,7 +217,7 @@ def test_flip_keeps_no_negative_strides():
 @pytest.mark.parametrize("antialias", [True, False])
 @pytest.mark.parametrize("size", [(3, 4), (12, 3), (7, 7), (6, 5), (1, 1), (13, 17)])
 def test_resize_as_torch(size, antialias):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     resize = transforms.Resize(size, antialias=antialias)
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(NCHW.numpy()), size=size, mode="bilinear", antialias=antialias

@@ -335,7 +335,7 @@ def test_every_write_is_seen_by_the_kernel_itself(prepare):
 
 
 def test_writes_through_torch_are_seen(spy):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     layer, x = layer_and_image()
     look(layer, x)
     seen = torch.from_dlpack(layer.weight.detach())

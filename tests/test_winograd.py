@@ -348,7 +348,7 @@ def test_any_way_to_cut_the_work_gives_the_same(m, limits, monkeypatch):
 @both
 @shapes
 def test_forward_and_gradients_equal_torch(m, shape):
-    torch = pytest.importorskip("torch")
+    torch = pytest.importorskip("torch", reason="compares with PyTorch")
     x, w, bias, g, window = drawn(shape, seed=3)
     (top, bottom), (left, right) = window.padding
     tx, tw, tb = (torch.from_numpy(np.array(a)).requires_grad_() for a in (x, w, bias))
