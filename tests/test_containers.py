@@ -9,7 +9,7 @@ import lucidlite
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 @pytest.fixture
@@ -166,7 +166,7 @@ def test_module_list(lib, add):
 
 
 def test_module_list_insert_is_that_of_a_list():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     parts = lib.nn.ModuleList([lib.nn.Module(), lib.nn.Module()])
     new = lib.nn.Module()
     parts.insert(-1, new)

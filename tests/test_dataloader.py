@@ -205,7 +205,7 @@ def test_length_of_a_stream() -> None:
     ids=str,
 )
 def test_options_that_exclude_each_other(lib: str, options: dict[str, Any]) -> None:
-    library = pytest.importorskip(lib)
+    library = pytest.importorskip(lib, reason="compares with PyTorch")
     options = dict(options)
     stream = options.pop("stream", False)
 

@@ -58,7 +58,7 @@ def test_drawn_calls_follow_torch(op, block):
 @pytest.mark.parametrize("op", OPS)
 def test_searched_calls_follow_torch(op):
     """The same draw, steered by hypothesis: it shrinks what it finds to the smallest call."""
-    hypothesis = pytest.importorskip("hypothesis")
+    hypothesis = pytest.importorskip("hypothesis", reason="draws the geometries")
     from hypothesis import strategies
 
     @hypothesis.settings(

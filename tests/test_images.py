@@ -109,7 +109,7 @@ def test_read_image_modes(tmp_path):
 
 
 def test_read_through_pillow(tmp_path):
-    image_module = pytest.importorskip("PIL.Image")
+    image_module = pytest.importorskip("PIL.Image", reason="reads pictures (extra: images)")
     read = lucidlite.datasets.read_image
     alpha = np.concatenate([COLOUR, GREY], 2)
     samples = {"c.png": COLOUR, "a.png": alpha, "g.png": GREY[..., 0], "c.bmp": COLOUR}

@@ -5,13 +5,14 @@ import math
 import numpy as np
 import pytest
 
-lucidlite = pytest.importorskip("lucidlite")
+import lucidlite
+
 init = lucidlite.nn.init
 
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 def array(tensor):

@@ -125,7 +125,7 @@ def test_one_cycle_ends() -> None:
     ids=str,
 )
 def test_one_cycle_refuses(lib: str, options: dict[str, Any]) -> None:
-    library = pytest.importorskip(lib)
+    library = pytest.importorskip(lib, reason="compares with PyTorch")
     with pytest.raises(ValueError):  # noqa: PT011  (two libraries' texts)
         library.optim.lr_scheduler.OneCycleLR(optimizer(library), **{"max_lr": 0.1, **options})
 

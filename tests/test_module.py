@@ -4,10 +4,12 @@ import numpy as np
 import pytest
 from module_cases import make_affine, make_net, names
 
+import lucidlite
+
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 # -- registration ----------------------------------------------------------------------------
@@ -136,7 +138,7 @@ def test_forgetting_super_init_is_named(lib, part):
 
 
 def test_calling_a_module_without_super_init_says_so():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
 
     class Net(lib.nn.Module):
         def __init__(self):
@@ -147,7 +149,7 @@ def test_calling_a_module_without_super_init_says_so():
 
 
 def test_an_attribute_error_inside_a_property_is_the_one_seen():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
 
     class Net(lib.nn.Module):
         @property
@@ -226,7 +228,7 @@ def test_repr_of_settings_and_children(extra, children):
 
 
 def test_call_runs_forward_and_errors_name_the_module():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     affine = make_affine(lib)
     model = lib.nn.Sequential(affine(2), lib.nn.Sequential(affine(3)))
     assert affine(2, 1.0)(lib.ones(2), scale=2).tolist() == [4, 4]

@@ -8,10 +8,12 @@ import numpy as np
 import pytest
 from module_cases import make_scale
 
+import lucidlite
+
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 def values(grads):
@@ -200,7 +202,7 @@ def test_second_order_through_hooks(lib):
 
 
 def test_the_graph_of_a_hooked_call_is_freed_without_the_collector():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     module = make_scale(lib)()
     module.register_full_backward_hook(lambda *_: None)
     gc.disable()
@@ -248,7 +250,7 @@ def trace(lib, model, x):
 
 
 def test_hooks_of_a_cnn_agree_with_torch():
-    torch, lib = pytest.importorskip("torch", reason="compares with PyTorch"), pytest.importorskip("lucidlite")
+    torch, lib = pytest.importorskip("torch", reason="compares with PyTorch"), lucidlite
     reference, model = make_cnn(torch), make_cnn(lib)
     state = {name: lib.tensor(value.tolist()) for name, value in reference.state_dict().items()}
     model.load_state_dict(state)

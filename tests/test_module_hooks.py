@@ -7,10 +7,12 @@ from collections import OrderedDict
 import pytest
 from module_cases import make_scale
 
+import lucidlite
+
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 def test_order_of_forward_hooks(lib):
@@ -73,7 +75,7 @@ def test_handles(lib):
 
 
 def test_a_hook_must_be_callable():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     with pytest.raises(TypeError, match="hook=None"):
         lib.nn.Module().register_forward_hook(None)
 
@@ -133,7 +135,7 @@ def test_always_call_runs_once_when_a_hook_raises(lib):
 
 
 def test_the_module_stack_is_left_after_an_error():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     from lucidlite.callsite import module_stack
 
     class Broken(lib.nn.Module):
@@ -149,7 +151,7 @@ def test_the_module_stack_is_left_after_an_error():
 
 
 def test_handle_with_tables():
-    hooks = pytest.importorskip("lucidlite.hooks")
+    hooks = lucidlite.hooks
     table, marks = OrderedDict(), OrderedDict()
     handle = hooks.add_hook(table, print, options=((marks, True),))
     other = hooks.add_hook(table, repr, prepend=True, options=((marks, False),))

@@ -5,10 +5,12 @@ import copy
 import pytest
 from module_cases import make_affine, make_net
 
+import lucidlite
+
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 # -- parameters ------------------------------------------------------------------------------
@@ -45,7 +47,7 @@ def test_parameter_of_a_computed_tensor_is_a_leaf(lib):
 
 
 def test_parameter_takes_a_tensor():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     with pytest.raises(TypeError, match="got a list"):
         lib.nn.Parameter([1.0])
 
@@ -165,7 +167,7 @@ def test_to_refuses_other_arguments(lib, args, kwargs):
 
 
 def test_to_without_a_gpu_says_what_is_missing():
-    lib = pytest.importorskip("lucidlite")
+    lib = lucidlite
     if lib.cuda.is_available():
         pytest.skip("there is a GPU here")
     with pytest.raises(RuntimeError, match=r"(?i)cuda|cupy"):

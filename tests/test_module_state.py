@@ -8,7 +8,7 @@ from module_cases import make_affine, make_net
 
 @pytest.fixture(params=["lucidlite", "torch"])
 def lib(request):
-    return pytest.importorskip(request.param)
+    return pytest.importorskip(request.param, reason="compares with PyTorch")
 
 
 def test_state_dict_names_and_sharing(lib):

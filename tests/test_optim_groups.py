@@ -88,7 +88,7 @@ def test_bad_parameters() -> None:
     ],
 )
 def test_bad_options(lib: str, name: str, options: dict[str, Any]) -> None:
-    library = pytest.importorskip(lib)
+    library = pytest.importorskip(lib, reason="compares with PyTorch")
     with pytest.raises(ValueError, match=r"Invalid|Nesterov"):
         getattr(library.optim, name)(parameters(library, [(2,)]), **options)
 

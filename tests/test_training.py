@@ -321,7 +321,7 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
 
 
 def test_bar_on_a_terminal(monkeypatch):
-    pytest.importorskip("tqdm")
+    pytest.importorskip("tqdm", reason="shows progress bars")
     monkeypatch.setattr("lucidlite.training.progress._REFRESH", 0.0)
     stream = Terminal()
     progress = Progress(stream)

@@ -65,7 +65,7 @@ def test_to_tensor_follows_the_default_dtype():
 
 
 def test_pillow_images_are_taken_too():
-    image_module = pytest.importorskip("PIL.Image")
+    image_module = pytest.importorskip("PIL.Image", reason="reads pictures (extra: images)")
     picture = image_module.fromarray(HWC)
     np.testing.assert_array_equal(
         transforms.ToTensor()(picture).numpy(), transforms.ToTensor()(HWC).numpy()
@@ -218,7 +218,7 @@ def test_a_tensor_that_requires_grad_gets_its_gradient(transform, image):
 
 
 def test_grayscale():
-    image_module = pytest.importorskip("PIL.Image")
+    image_module = pytest.importorskip("PIL.Image", reason="reads pictures (extra: images)")
     expected = np.asarray(image_module.fromarray(HWC).convert("L"))
     np.testing.assert_array_equal(transforms.Grayscale()(HWC), expected)
     np.testing.assert_array_equal(transforms.Grayscale(3)(HWC), np.stack([expected] * 3, 2))

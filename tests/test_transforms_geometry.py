@@ -229,7 +229,7 @@ def test_resize_as_torch(size, antialias):
 
 
 def test_resize_uint8_as_pillow():
-    image_module = pytest.importorskip("PIL.Image")
+    image_module = pytest.importorskip("PIL.Image", reason="reads pictures (extra: images)")
     for size in ((3, 4), (14, 9), (2, 20)):
         expected = np.asarray(image_module.fromarray(HWC).resize(size[::-1], image_module.BILINEAR))
         got = transforms.Resize(size)(HWC)
