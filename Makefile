@@ -6,13 +6,16 @@ PY := $(VENV)/bin/python
 # Parallel test processes and BLAS threads would fight for the same cores.
 TEST_ENV := OPENBLAS_NUM_THREADS=1 OMP_NUM_THREADS=1
 PYTEST := $(TEST_ENV) $(PY) -m pytest -n auto
+# The same tests with their tensors on a GPU, or on a stand-in for one.
+CUDA := LUCIDLITE_TEST_DEVICE=cuda $(PYTEST)
 
 .PHONY: help train test test-all bench lint clean
 
 help:
 	@echo "make train     environment, install, train the documented CNN on the shipped digits"
 	@echo "make test      environment, install, every test that needs only NumPy and small wheels;"
-	@echo "               parity with PyTorch too, where the environment has it"
+	@echo "               parity with PyTorch too, where the environment has it; then an eighth of"
+	@echo "               them again with tensors on a GPU, or on a stand-in where there is none"
 	@echo "make test-all  PyTorch and the other extras installed, everything whole"
 	@echo "make bench     PyTorch installed, every benchmark beside it, in about a quarter of an hour"
 	@echo "make lint      ruff and mypy"
@@ -36,7 +39,7 @@ $(VENV)/test.stamp: pyproject.toml | $(PY)
 	@touch $@
 
 $(VENV)/all.stamp: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,nvrtc,dev]'
 	$(PY) -m compileall -q lucidlite
 	@touch $@
 
@@ -50,9 +53,11 @@ train: $(VENV)/train.stamp
 
 test: $(VENV)/test.stamp
 	$(PYTEST) $(ARGS)
+	$(if $(ARGS),,LUCIDLITE_TEST_SLICE=1/8 $(CUDA))
 
 test-all: $(VENV)/all.stamp
 	LUCIDLITE_TEST_ALL=1 $(PYTEST) $(ARGS)
+	$(if $(ARGS),,$(CUDA))
 
 bench: $(VENV)/bench.stamp
 	$(PY) benchmarks/run_all.py $(ARGS)

@@ -13,16 +13,19 @@ from itertools import pairwise
 from types import CodeType
 from typing import Any, NamedTuple, TypeVar
 
+from lucidlite.watch import watch
+
 E = TypeVar("E", bound=BaseException)
 _PACKAGE = __name__.partition(".")[0]
-_NOT_THE_USER = (_PACKAGE, "threading")  # a worker thread starts in threading
+# A worker thread starts in threading, a copy in copy; CuPy calls back for memory.
+_NOT_THE_USER = (_PACKAGE, "threading", "copy", "cupy", "cupyx")
 
 
 class _Ours(dict[Any, bool]):
     """Whether a module, by its name, isn't the user's: remembered, for it is asked often."""
 
     def __missing__(self, name: Any) -> bool:
-        ours = isinstance(name, str) and (name.startswith(_PACKAGE + ".") or name in _NOT_THE_USER)
+        ours = isinstance(name, str) and name.partition(".")[0] in _NOT_THE_USER
         self[name] = ours
         return ours
 
@@ -87,6 +90,8 @@ def user_site() -> Site | None:
 def push_module(module: Any) -> ModuleStack:
     """Enter ``module``; the value returned goes to ``pop_module`` when its call ends."""
     token = _state.modules
+    if token is None and watch.notes is not None:
+        watch.notes.modules.append(module)
     _state.modules = (weakref.ref(module), token)
     return token
 

@@ -7,9 +7,18 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends import get_backend
+from lucidlite.backends import default_backend, get_backend
 from lucidlite.callsite import error
-from lucidlite.dtypes import ALL, as_dtype, from_numpy_dtype, get_default_dtype, int64, of_scalar
+from lucidlite.device import default_device
+from lucidlite.dtypes import (
+    ALL,
+    as_dtype,
+    float64,
+    from_numpy_dtype,
+    get_default_dtype,
+    int64,
+    of_scalar,
+)
 from lucidlite.ops.common import as_int, as_ints, as_sizes, check_tensor, listed, number_array
 from lucidlite.reading import read
 from lucidlite.tape import wrap
@@ -18,8 +27,17 @@ from lucidlite.tensor import Tensor
 
 def finish(array: Any, device: Any, requires_grad: bool) -> Tensor:
     """A host array as a new tensor."""
-    backend = get_backend("cpu" if device is None else device)
+    backend = default_backend() if device is None else get_backend(device)
     out = wrap(backend.asarray(array), backend)
+    return out.requires_grad_() if requires_grad else out
+
+
+def filled(
+    name: str, sizes: tuple[int, ...], kind: Any, device: Any, requires_grad: bool, *value: Any
+) -> Tensor:
+    """``zeros``, ``ones``, ``empty`` or ``full`` of the array library, where the tensor will be."""
+    backend = default_backend() if device is None else get_backend(device)
+    out = wrap(getattr(backend.xp, name)(sizes, *value, dtype=kind), backend)
     return out.requires_grad_() if requires_grad else out
 
 
@@ -39,7 +57,7 @@ def tensor(
     """A tensor of its own memory from numbers, nested sequences, arrays or tensors.
 
     Python floats become the default dtype, ints int64, bools bool; arrays keep their dtype.
-    ValueError for ragged sequences. ``pin_memory`` has no effect.
+    ValueError for ragged sequences. ``pin_memory`` puts it into pinned memory (see Tensor.to).
 
     >>> import lucidlite
     >>> lucidlite.tensor([[1, 2], [3, 4]]).dtype
@@ -47,12 +65,17 @@ def tensor(
 
     Semantics: torch.tensor.
     """
-    del pin_memory
-    return finish(read("tensor", data, dtype), device, requires_grad)
+    if device is None and isinstance(data, Tensor):
+        device = default_device() or data.device
+    out = finish(read("tensor", data, dtype), device, False)
+    if pin_memory:
+        out = out.pin_memory()
+    return out.requires_grad_() if requires_grad else out
 
 
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
     """``data`` as a tensor, sharing memory where it can. Semantics: torch.as_tensor."""
+    device = default_device() if device is None else device
     if isinstance(data, Tensor):
         kind = data.dtype if dtype is None else as_dtype(dtype, "as_tensor")
         return data.to(data.device if device is None else device, kind)
@@ -105,7 +128,7 @@ def full(
     stub = wrap(np.empty((), kind), get_backend("cpu"))
     number = number_array("full", value, stub)
     sizes = checked_sizes("full", as_ints("full", "size", size))
-    return finish(np.full(sizes, number), device, requires_grad)
+    return filled("full", sizes, kind, device, requires_grad, number[()])
 
 
 def sizes_of(op: str, size: tuple[Any, ...], named: dict[str, Any]) -> tuple[int, ...]:
@@ -130,8 +153,8 @@ def zeros(
     **named: Any,
 ) -> Tensor:
     """Zeros of a shape given as ints or one sequence. Semantics: torch.zeros."""
-    array = np.zeros(sizes_of("zeros", size, named), numpy_dtype(dtype, "zeros"))
-    return finish(array, device, requires_grad)
+    sizes, kind = sizes_of("zeros", size, named), numpy_dtype(dtype, "zeros")
+    return filled("zeros", sizes, kind, device, requires_grad)
 
 
 def ones(
@@ -142,8 +165,8 @@ def ones(
     **named: Any,
 ) -> Tensor:
     """Ones of a shape given as ints or one sequence. Semantics: torch.ones."""
-    array = np.ones(sizes_of("ones", size, named), numpy_dtype(dtype, "ones"))
-    return finish(array, device, requires_grad)
+    sizes, kind = sizes_of("ones", size, named), numpy_dtype(dtype, "ones")
+    return filled("ones", sizes, kind, device, requires_grad)
 
 
 def empty(
@@ -154,8 +177,8 @@ def empty(
     **named: Any,
 ) -> Tensor:
     """Uninitialised memory of a shape. Semantics: torch.empty."""
-    array = np.empty(sizes_of("empty", size, named), numpy_dtype(dtype, "empty"))
-    return finish(array, device, requires_grad)
+    sizes, kind = sizes_of("empty", size, named), numpy_dtype(dtype, "empty")
+    return filled("empty", sizes, kind, device, requires_grad)
 
 
 def like(op: str, input: Any, dtype: Any, device: Any) -> tuple[tuple[int, ...], Any, Any]:
@@ -301,3 +324,54 @@ def eye(
     if min(sizes) < 0:
         raise error(RuntimeError, f"eye: n and m must be greater or equal to 0, got n={n}, m={m}")
     return finish(np.eye(*sizes, dtype=numpy_dtype(dtype, "eye")), device, requires_grad)
+
+
+def tril_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """(2, count): the places in a lower triangle, row by row. Semantics: torch.tril_indices."""
+    return _triangle("tril", row, col, offset, dtype, device)
+
+
+def triu_indices(
+    row: int, col: int, offset: int = 0, *, dtype: Any = None, device: Any = None
+) -> Tensor:
+    """(2, count): the places in an upper triangle, row by row. Semantics: torch.triu_indices."""
+    return _triangle("triu", row, col, offset, dtype, device)
+
+
+def _triangle(op: str, row: Any, col: Any, offset: Any, dtype: Any, device: Any) -> Tensor:
+    sizes = as_ints(f"{op}_indices", "row and col", (row, col))
+    if min(sizes) < 0:
+        raise error(
+            RuntimeError, f"{op}_indices: row and col must be non-negative, got {row} and {col}"
+        )
+    shape = np.ones(sizes, bool)
+    inside = np.stack(getattr(np, op)(shape, as_int(op, "offset", offset)).nonzero())
+    kind = int64 if dtype is None else as_dtype(dtype, f"{op}_indices")
+    return finish(inside.astype(kind.numpy), device, False)
+
+
+def logspace(
+    start: Any,
+    end: Any,
+    steps: int,
+    base: float = 10.0,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``base`` to the powers of ``linspace(start, end, steps)``. Semantics: torch.logspace."""
+    powers = linspace(start, end, steps, dtype=float64, device="cpu").array
+    with np.errstate(all="ignore"):
+        values = (np.float64(base) ** powers).astype(numpy_dtype(dtype, "logspace"))
+    return finish(values, device, requires_grad)
+
+
+def scalar_tensor(
+    s: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False
+) -> Tensor:
+    """A number as a 0-dim tensor of the default dtype. Semantics: torch.scalar_tensor."""
+    kind = get_default_dtype() if dtype is None else dtype
+    return full((), s, dtype=kind, device=device, requires_grad=requires_grad)

@@ -23,10 +23,12 @@ from lucidlite.engine_checks import (
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
+from lucidlite.ops.precision import OFF, precision
 from lucidlite.ops.reduce import sum_to
 from lucidlite.ops.unary import clone
 from lucidlite.tape import Edge, Node, fresh, gradient_edge, wrap
 from lucidlite.tensor_base import TensorBase
+from lucidlite.watch import watch
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
@@ -66,6 +68,8 @@ class Walk:
         """Push gradients back until nothing is pending."""
         before = grad_mode.enabled
         grad_mode.enabled = self.create_graph
+        # A gradient is computed in the dtypes of its forward, not autocast once more.
+        mode = precision.enter(OFF) if precision.active else None
         try:
             while self.heap:
                 node = heappop(self.heap)[1]
@@ -80,6 +84,8 @@ class Walk:
                 self.visit(node, grads)
         finally:
             grad_mode.enabled = before
+            if mode is not None:
+                precision.leave(mode)
 
     def arrive(self, node: Any, grads: list[Tensor | None]) -> None:
         """A leaf's summed gradient: its hooks, then into ``.grad``, or to whoever asked for it."""
@@ -154,11 +160,12 @@ def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
     if array.shape != shape:
         check_shape(node, index, array.shape, shape)
         grad = sum_to(grad, shape)
-    return grad if array.dtype == dtype else to_dtype(grad, dtype)
+    return grad if array.dtype == dtype else fresh(to_dtype(grad, dtype))
 
 
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
     """Add a summed gradient to ``leaf.grad``, in memory of its own, in the leaf's order."""
+    watch.see_leaf(leaf)
     if create_graph or (leaf._grad is not None and leaf._grad.requires_grad):
         leaf._grad = clone(grad) if leaf._grad is None else add(leaf._grad, grad)
     elif leaf._grad is None:

@@ -25,12 +25,12 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.device import Device
+from lucidlite.philox import MASK64, philox, philox_of_each, unit_interval, words_of
 from lucidlite.threads import Part, cut, parallel
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-_MASK64 = (1 << 64) - 1
 _FORK_KEYS = 3  # the counter's words beside the block
 _AT_ONCE = 1 << 15  # blocks whose draws stay in the cache until they are used
 _DRAW_COST = 12  # of a draw, as in threads.cut
@@ -59,10 +59,15 @@ class Generator:
 
     def manual_seed(self, seed: int) -> Generator:
         """Set the seed (any 64-bit integer, negative ones wrap) and start over."""
-        seed = int(seed)
-        if not -(1 << 63) <= seed <= _MASK64:
-            raise error(RuntimeError, f"manual_seed: seed must fit in 64 bits, got seed={seed}")
-        self._place(seed & _MASK64, (), 0)
+        try:
+            seed = int(seed)
+        except (TypeError, ValueError) as problem:
+            raise error(
+                type(problem), f"manual_seed: seed must be an integer, got seed={seed!r}"
+            ) from None
+        if not -(1 << 63) <= seed <= MASK64:
+            raise error(ValueError, f"manual_seed: seed must fit in 64 bits, got seed={seed}")
+        self._place(seed & MASK64, (), 0)
         return self
 
     def seed(self) -> int:
@@ -84,7 +89,7 @@ class Generator:
         try:
             seed, offset = operator.index(state["seed"]), operator.index(state["offset"])
             keys = tuple([operator.index(key) for key in state.get("fork", ())])
-            fits = all(0 <= word <= _MASK64 for word in (seed, offset, *keys))
+            fits = all(0 <= word <= MASK64 for word in (seed, offset, *keys))
         except (TypeError, KeyError, IndexError, AttributeError):
             fits = False
         if not fits or len(keys) > _FORK_KEYS:
@@ -107,10 +112,10 @@ class Generator:
         if not 1 <= len(keys) <= _FORK_KEYS:
             raise error(TypeError, f"fork: takes one to three keys, got keys={keys}")
         # The words of the counter are taken in a fork: its own forks get a key from its very end.
-        seed = int(philox(self._seed, _MASK64 - 1, 1, self._keys)[0]) if self._keys else self._seed
+        seed = int(philox(self._seed, MASK64 - 1, 1, self._keys)[0]) if self._keys else self._seed
         child = Generator.__new__(Generator)
         child.device = self.device
-        child._place(seed, tuple([operator.index(key) & _MASK64 for key in keys]), 0)
+        child._place(seed, tuple([operator.index(key) & MASK64 for key in keys]), 0)
         return child
 
     def reserve(self, n: int) -> int:
@@ -141,18 +146,29 @@ class Generator:
     def chances(self, shape: Sequence[int], p: float) -> NDArray[np.bool_]:
         """``uniform(shape) >= p``: True with probability ``1 - p``."""
         out: NDArray[np.bool_] = np.empty(prod(shape), np.bool_)
-        # uniform has the top 24 bits; p is rounded to its dtype, as in a comparison with it.
-        least = math.ceil(float(np.float32(p)) * 2**24) << 40
+        least = self.least_kept(p) << 40
 
         def take(span: slice, bits: NDArray[np.uint64]) -> None:
             np.greater_equal(bits, np.uint64(least), out=out[span])
 
-        if 0 < least <= _MASK64:
+        if 0 < least <= MASK64:
             self._in_parts(out.size, take)
         else:
             self.reserve(out.size)
             out.fill(least <= 0)
         return out.reshape(shape)
+
+    @staticmethod
+    def least_kept(p: float) -> int:
+        """What a draw's top 24 bits are at least where ``uniform`` gives ``p`` or more."""
+        # uniform has these bits; p is rounded to its dtype, as in a comparison with it.
+        return math.ceil(float(np.float32(p)) * 2**24)
+
+    def words(self, block: int) -> tuple[int, ...]:
+        """Where ``block`` is in Philox's terms: a key of two 64-bit words, a counter of four."""
+        key = self._seed | len(self._keys) << 64
+        counter = block + sum(word << 64 * n for n, word in enumerate(self._keys, 1))
+        return (*words_of(key, 2), *words_of(counter, 4))
 
     def _in_parts(self, n: int, take: Callable[[slice, NDArray[np.uint64]], None]) -> None:
         """The next ``n`` draws, a few at a time and on all threads: ``take(which, draws)``."""
@@ -235,75 +251,6 @@ class Forks(Generator):
             self._block += ahead
         draws, self._words = self._words[:, :n], self._words[:, 4 * blocks :]
         return draws
-
-
-def unit_interval(bits: NDArray[np.uint64], dtype: Any) -> NDArray[Any]:
-    """Draws as numbers in [0, 1): the top 53 bits for float64, 24 for float32, 11 for float16."""
-    kind = np.dtype(dtype)
-    keep = 53 if kind == np.float64 else 11 if kind == np.float16 else 24
-    out: NDArray[Any] = bits >> np.uint64(64 - keep)
-    out = out.astype(kind if keep != 11 else np.float32)
-    out *= out.dtype.type(2.0**-keep)
-    return out.astype(kind, copy=False)
-
-
-def philox(seed: int, block: int, n: int, keys: Sequence[int] = ()) -> NDArray[np.uint64]:
-    """Draws 0 to n - 1 from ``block`` on, of a main stream or of the fork with these ``keys``.
-
-    They are Philox of the counters block + 1, block + 2, ... under the seed, by NumPy's C code.
-    """
-    counter = block
-    for word, key in enumerate(keys, 1):
-        counter += key << 64 * word
-    return np.random.Philox(counter=counter, key=seed | len(keys) << 64).random_raw(n)
-
-
-def philox_of_each(
-    seed: int, block: int, blocks: int, keys: Sequence[Any], count: int
-) -> NDArray[np.uint64]:
-    """``philox(seed, block, 4 * blocks, k)`` for the keys k of ``count`` forks, one a row.
-
-    ``keys`` are given column by column, as in ``Forks``. Counters are worked on side by side, one
-    NumPy call a step; a 64-bit product is put together from 32-bit halves.
-    """
-    words = np.zeros((4, count, blocks), np.uint64)
-    words[0] = np.arange(1, blocks + 1, dtype=np.uint64) + np.uint64(block)
-    for word, column in zip(words[1:], keys, strict=False):
-        column = [column] if isinstance(column, int) else column
-        word[...] = np.array([int(key) & _MASK64 for key in column], np.uint64)[:, None]
-    even, odd = words[::2].reshape(2, -1), words[1::2].reshape(2, -1)
-    halves = np.empty((2, *even.shape), np.uint64)
-    products = np.empty((2, *halves.shape), np.uint64)
-    (low_low, low_high), (high_low, high_high) = products
-    crossed = high_high[::-1]
-    for round_key in np.array([[seed], [len(keys)]], np.uint64) + _WEYL_STEPS:
-        np.bitwise_and(even, _LOW, halves[0])
-        np.right_shift(even, _HALF, halves[1])
-        np.multiply(_MULTIPLIER_HALVES, halves, products)
-        low = even * _MULTIPLIERS
-        # Carries travel up until high_high is the product's upper word.
-        low_low >>= _HALF
-        high_low += low_low
-        np.bitwise_and(high_low, _LOW, low_low)
-        low_high += low_low
-        high_low >>= _HALF
-        low_high >>= _HALF
-        high_high += high_low
-        high_high += low_high
-        np.bitwise_xor(crossed, odd, even)
-        even ^= round_key
-        odd = low[::-1]
-    drawn = np.stack([even[0], odd[0], even[1], odd[1]], axis=-1)
-    return drawn.reshape(count, 4 * blocks)
-
-
-_HALF, _LOW = np.uint64(32), np.uint64(0xFFFFFFFF)
-_MULTIPLIERS = np.array([[0xD2E7470EE14C6C93], [0xCA5A826395121157]], np.uint64)
-# By half of the multiplier, half of the counter's word, which of the two words, counter.
-_MULTIPLIER_HALVES = np.stack([_MULTIPLIERS & _LOW, _MULTIPLIERS >> _HALF])[:, None]
-_WEYL_STEPS = np.arange(10, dtype=np.uint64)[:, None, None] * np.array(
-    [[0x9E3779B97F4A7C15], [0xBB67AE8584CAA73B]], np.uint64
-)
 
 
 default_generator = Generator()

@@ -22,11 +22,24 @@ PRINTED: dict[str, str] = {
     "clamp": "ClampBackward1",
     "clip": "ClampBackward1",
     "clamp_tensor": "ClampBackward0",  # bounds that are tensors
+    "clamp_min_tensor": "ClampMinBackward1",
+    "clamp_max_tensor": "ClampMaxBackward1",
     "remainder_tensor": "RemainderBackward1",
+    "fmod_tensor": "FmodBackward1",
+    "copysign_number": "CopysignBackward1",
+    "xlogy_of_number": "XlogyBackward1",
+    "xlogy_by_number": "XlogyBackward2",
     "lerp_tensor": "LerpBackward1",
     # activations
     "relu6": "HardtanhBackward0",
     "selu": "EluBackward0",
+    "elu_inplace": "EluBackward1",
+    "selu_inplace": "EluBackward1",
+    "celu_inplace": "CeluBackward1",
+    "leaky_relu_inplace": "LeakyReluBackward1",
+    "threshold_inplace": "ThresholdBackward1",
+    "rrelu": "RreluWithNoiseBackward0",
+    "rrelu_inplace": "RreluWithNoiseBackward1",
     "logsigmoid": "LogSigmoidBackward0",
     "softmin": "SoftmaxBackward0",
     "softsign": "DivBackward0",
@@ -52,6 +65,7 @@ PRINTED: dict[str, str] = {
     "min": "MinBackward1",
     "min_dim": "MinBackward0",
     "median_dim": "MedianBackward1",
+    "nanmedian_dim": "NanmedianBackward1",
     "sort_stable": "SortBackward1",  # with stable=
     "norm": "LinalgVectorNormBackward0",
     # shapes
@@ -74,6 +88,7 @@ PRINTED: dict[str, str] = {
     "tensor_split": "SliceBackward0",
     "narrow": "SliceBackward0",
     "diag": "DiagEmbedBackward0",
+    "diagonal_copy": "DiagonalBackward0_copy",  # of a matrix, by diag
     "view_scatter": "CopySlices",  # the base of a view that was written to
     # indexing
     "getitem": "IndexBackward0",  # by lists, masks and index tensors
@@ -83,6 +98,7 @@ PRINTED: dict[str, str] = {
     "getitem_all": "AliasBackward0",  # x[...] and x[()]
     "index_put_add": "IndexPutBackward0",
     "scatter_value": "ScatterBackward1",
+    "index_fill_tensor": "IndexFillBackward1",
     "masked_fill_tensor": "MaskedFillBackward1",
     "take_along_dim": "GatherBackward0",
     # copies
@@ -93,6 +109,7 @@ PRINTED: dict[str, str] = {
     # convolution and pooling
     "conv1d": "ConvolutionBackward0",
     "conv2d": "ConvolutionBackward0",
+    "conv_transpose1d": "ConvolutionBackward0",
     "conv_transpose2d": "ConvolutionBackward0",
     "max_pool2d": "MaxPool2DWithIndicesBackward0",
     "adaptive_avg_pool2d_1x1": "MeanBackward1",
@@ -104,8 +121,6 @@ PRINTED: dict[str, str] = {
     "unfold2d": "Im2ColBackward0",  # nn.functional.unfold; Tensor.unfold follows the rule
     "fold2d": "Col2ImBackward0",
     "pad": "ConstantPadNdBackward0",
-    "pad_reflect": "ReflectionPad2DBackward0",
-    "pad_replicate": "ReplicationPad2DBackward0",
     "pad_circular": "CopySlices",
     # normalization and dropout
     "batch_norm": "NativeBatchNormBackward0",
@@ -123,6 +138,7 @@ PRINTED: dict[str, str] = {
     "cross_entropy_soft": "DivBackward1",  # class probabilities
     "cross_entropy_smooth": "AddBackward0",  # label smoothing
     "l1_loss": "MeanBackward0",
+    "pairwise_distance": "NormBackward1",
     # gradient operations that differ from their operation's name and "BackwardBackward0"
     "relu_grad": "ThresholdBackwardBackward0",
     "softmax_grad": "SoftmaxBackwardDataBackward0",

@@ -90,6 +90,13 @@ def _inferred(kinds: set[Any]) -> dtype:
     return found or get_default_dtype()
 
 
+def _mixed(data: Any) -> bool:
+    """Whether numbers stand beside sequences somewhere."""
+    if not isinstance(data, (list, tuple)):
+        return False
+    return len({isinstance(item, (list, tuple)) for item in data}) > 1 or any(map(_mixed, data))
+
+
 def _built(op: str, plain: Any, kind: dtype) -> Host:
     target = kind.numpy
     try:
@@ -103,6 +110,10 @@ def _built(op: str, plain: Any, kind: dtype) -> Host:
             ValueError, f"{op}: overflow when unpacking an int, got a number too big"
         ) from None
     except (ValueError, TypeError) as problem:
+        if _mixed(plain):
+            raise error(
+                TypeError, f"{op}: expected sequences or numbers at one depth, got both: {plain}"
+            ) from None
         raise error(ValueError, f"{op}: expected sequences of equal length ({problem})") from None
     if array.dtype == target:
         return array

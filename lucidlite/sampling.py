@@ -8,18 +8,9 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.creation import checked_sizes, finish, like, sizes_of
-from lucidlite.dtypes import as_dtype, bool_, dtype, float64, get_default_dtype, int64
+from lucidlite.dtypes import as_dtype, bool_, dtype, get_default_dtype, int64
 from lucidlite.generator import Generator, current_generator, default_generator
-from lucidlite.ops.common import (
-    as_int,
-    as_ints,
-    broadcast_shape,
-    check_dtype,
-    check_tensor,
-    no_derivative_vjp,
-    zero_vjp,
-)
-from lucidlite.tape import record
+from lucidlite.ops.common import as_int, as_ints, broadcast_shape, check_dtype
 from lucidlite.tensor import Tensor
 
 
@@ -101,6 +92,21 @@ def randint(
     return finish(values.astype(kind.numpy), device, requires_grad)
 
 
+def randint_like(
+    input: Tensor,
+    low: Any,
+    high: Any = None,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+) -> Tensor:
+    """``randint`` of ``input``'s shape, dtype and device. Semantics: torch.randint_like."""
+    size, kind, place = like("randint_like", input, dtype, device)
+    first, last = (0, low) if high is None else (low, high)
+    return randint(first, last, size, dtype=kind, device=place, requires_grad=requires_grad)
+
+
 def _check_fits(op: str, name: str, value: int, kind: dtype) -> None:
     """Refuse integers that ``kind`` can't hold exactly."""
     if kind.is_floating_point:
@@ -159,7 +165,8 @@ def normal(
     if bool((std < 0).any()) if isinstance(std, Tensor) else std < 0:
         raise error(RuntimeError, f"normal: expects std >= 0.0, but found std={std}")
     if size is not None:
-        draws = randn(size, generator=generator, dtype=dtype, device=device)
+        place = "cpu" if device is None else device  # the default device doesn't count, as there
+        draws = randn(size, generator=generator, dtype=dtype, device=place)
         return (draws * std + mean).requires_grad_(requires_grad)  # type: ignore[no-any-return]
     if dtype is not None or device is not None or requires_grad:
         raise error(TypeError, "normal: dtype, device and requires_grad go with a size")
@@ -167,26 +174,6 @@ def normal(
     draws = randn(shape, generator=generator, dtype=given[0].dtype, device=given[0].device)
     fixed = [v.detach() if isinstance(v, Tensor) else v for v in (mean, std)]
     return draws * fixed[1] + fixed[0]
-
-
-def bernoulli(
-    input: Tensor, p: float | None = None, *, generator: Generator | None = None
-) -> Tensor:
-    """1 with the probability each element gives (or ``p``), else 0. Semantics: torch.bernoulli."""
-    check_tensor("bernoulli", "input", input)
-    backend, array = input.backend, input.array
-    chance = array if p is None else backend.asarray(p, np.dtype(np.float64))
-    if p is None:
-        check_dtype("bernoulli", input, "f")
-    if not bool(((chance >= 0) & (chance <= 1)).all()):
-        raise error(
-            RuntimeError, f"bernoulli: expected 0 <= p <= 1, got p={input if p is None else p}"
-        )
-    draws = (generator or current_generator()).uniform(tuple(array.shape), float64.numpy)
-    out = (backend.asarray(draws) < chance).astype(array.dtype)
-    if p is not None:
-        return record(out, no_derivative_vjp, (input,), ("bernoulli",), name="not_implemented")
-    return record(out, zero_vjp, (input,), name="bernoulli")
 
 
 def manual_seed(seed: int) -> Generator:

@@ -14,7 +14,7 @@ from builtins import float as _float
 from builtins import int as _int
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -37,21 +37,37 @@ from lucidlite.engine_checks import check_assigned, seeds
 from lucidlite.hooks import RemovableHandle, add_hook
 from lucidlite.ops import (
     activation,
+    arranging,
     choose,
     compare,
+    cumulative,
+    diagonals,
+    distinct,
     elementwise,
     extremes,
+    gates,
     gather,
     indexing,
     inplace,
     join,
+    linalg,
+    pairs,
+    random,
     reduce,
+    scatter,
+    selection,
+    slices,
+    smooth,
     sorting,
     statistics,
+    strided,
     transfer,
     unary,
+    units,
 )
 from lucidlite.ops import matmul as products
+from lucidlite.ops import products as more_products
+from lucidlite.ops import put as put_ops
 from lucidlite.ops import shape as shape_ops
 from lucidlite.ops.common import (
     OPERANDS,
@@ -64,6 +80,7 @@ from lucidlite.ops.common import (
 )
 from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.reading import read
+from lucidlite.scope import absent
 from lucidlite.size import Size
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
@@ -293,8 +310,8 @@ class Tensor(TensorBase, concrete=True):
 
     def to(self, *args: Any, **kwargs: Any) -> Tensor: return transfer.to(self, *args, **kwargs)
     def cpu(self) -> Tensor: return transfer.to_device(self, "cpu")
-    def cuda(self, device: Any = None) -> Tensor:
-        return transfer.to_device(self, "cuda" if device is None else device)
+    def cuda(self, device: Any = None, non_blocking: _bool = False) -> Tensor:
+        return transfer.to_device(self, "cuda" if device is None else device, non_blocking)
     def type_as(self, other: Tensor) -> Tensor: return transfer.to(self, other.dtype)
     def type(self, dtype: Any = None) -> Any:
         """The name of the dtype's old tensor class, 'torch.FloatTensor'; or ``to(dtype)``."""
@@ -308,7 +325,8 @@ class Tensor(TensorBase, concrete=True):
     def int(self) -> Tensor: return transfer.to(self, int32)
     def long(self) -> Tensor: return transfer.to(self, int64)
     def bool(self) -> Tensor: return transfer.to(self, bool_)
-    def pin_memory(self) -> Tensor: return self  # host memory is all the same without a GPU
+    def pin_memory(self) -> Tensor: return transfer.pin_memory(self)
+    def is_pinned(self) -> _bool: return transfer.is_pinned(self)
 
     def new_tensor(self, data: Any, *, dtype: Any = None, device: Any = None,
                    requires_grad: _bool = False) -> Tensor:
@@ -545,6 +563,30 @@ class Tensor(TensorBase, concrete=True):
     def where(self, condition: Tensor, other: Any) -> Tensor:
         return choose.where(condition, self, other)
     def lerp(self, end: Tensor, weight: Any) -> Tensor: return elementwise.lerp(self, end, weight)
+    def atan2(self, other: Any) -> Tensor: return pairs.atan2(self, other)
+    def hypot(self, other: Any) -> Tensor: return pairs.hypot(self, other)
+    def fmax(self, other: Any) -> Tensor: return pairs.fmax(self, other)
+    def fmin(self, other: Any) -> Tensor: return pairs.fmin(self, other)
+    def logaddexp(self, other: Any) -> Tensor: return pairs.logaddexp(self, other)
+    def logaddexp2(self, other: Any) -> Tensor: return pairs.logaddexp2(self, other)
+    def xlogy(self, other: Any) -> Tensor: return pairs.xlogy(self, other)
+    def fmod(self, other: Any) -> Tensor: return pairs.fmod(self, other)
+    def copysign(self, other: Any) -> Tensor: return pairs.copysign(self, other)
+    def ldexp(self, other: Any) -> Tensor: return pairs.ldexp(self, other)
+    def arctan2(self, other: Any) -> Tensor: return pairs.atan2(self, other)
+    def heaviside(self, values: Tensor) -> Tensor: return pairs.heaviside(self, values)
+    def float_power(self, exponent: Any) -> Tensor: return pairs.float_power(self, exponent)
+    def addcmul(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        return pairs.addcmul(self, tensor1, tensor2, value=value)
+    def addcdiv(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        return pairs.addcdiv(self, tensor1, tensor2, value=value)
+    def clamp_min(self, min: Any) -> Tensor: return choose.clamp_min(self, min)
+    def clamp_max(self, max: Any) -> Tensor: return choose.clamp_max(self, max)
+    def subtract(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return elementwise.sub(self, other, alpha=alpha)
+    def divide(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return elementwise.div(self, other, rounding_mode=rounding_mode)
+    def true_divide(self, other: Any) -> Tensor: return elementwise.div(self, other)
     def abs(self) -> Tensor: return unary.abs(self)
     def absolute(self) -> Tensor: return unary.abs(self)
     def neg(self) -> Tensor: return unary.neg(self)
@@ -568,8 +610,38 @@ class Tensor(TensorBase, concrete=True):
     def clone(self) -> Tensor: return unary.clone(self)
     def relu(self) -> Tensor: return activation.relu(self)
     def sigmoid(self) -> Tensor: return activation.sigmoid(self)
+    def prelu(self, weight: Tensor) -> Tensor: return gates.prelu(self, weight)
+    def hardshrink(self, lambd: _float = 0.5) -> Tensor: return units.hardshrink(self, lambd)
     def tanh(self) -> Tensor: return activation.tanh(self)
     def erf(self) -> Tensor: return activation.erf(self)
+    def tan(self) -> Tensor: return smooth.tan(self)
+    def asin(self) -> Tensor: return smooth.asin(self)
+    def acos(self) -> Tensor: return smooth.acos(self)
+    def atan(self) -> Tensor: return smooth.atan(self)
+    def sinh(self) -> Tensor: return smooth.sinh(self)
+    def cosh(self) -> Tensor: return smooth.cosh(self)
+    def asinh(self) -> Tensor: return smooth.asinh(self)
+    def acosh(self) -> Tensor: return smooth.acosh(self)
+    def atanh(self) -> Tensor: return smooth.atanh(self)
+    def exp2(self) -> Tensor: return smooth.exp2(self)
+    def erfc(self) -> Tensor: return smooth.erfc(self)
+    def erfinv(self) -> Tensor: return smooth.erfinv(self)
+    def sinc(self) -> Tensor: return smooth.sinc(self)
+    def deg2rad(self) -> Tensor: return smooth.deg2rad(self)
+    def rad2deg(self) -> Tensor: return smooth.rad2deg(self)
+    def frac(self) -> Tensor: return smooth.frac(self)
+    def arcsin(self) -> Tensor: return smooth.asin(self)
+    def arccos(self) -> Tensor: return smooth.acos(self)
+    def arctan(self) -> Tensor: return smooth.atan(self)
+    def arcsinh(self) -> Tensor: return smooth.asinh(self)
+    def arccosh(self) -> Tensor: return smooth.acosh(self)
+    def arctanh(self) -> Tensor: return smooth.atanh(self)
+    def logit(self, eps: _float | None = None) -> Tensor: return smooth.logit(self, eps)
+    def nan_to_num(self, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
+        return smooth.nan_to_num(self, nan, posinf, neginf)
+    def fix(self) -> Tensor: return unary.trunc(self)
+    def sgn(self) -> Tensor: return unary.sgn(self)
+    def positive(self) -> Tensor: return unary.positive(self)
     def softmax(self, dim: _int, dtype: Any = None) -> Tensor:
         return activation.softmax(self, dim, dtype)
     def log_softmax(self, dim: _int, dtype: Any = None) -> Tensor:
@@ -620,6 +692,28 @@ class Tensor(TensorBase, concrete=True):
     def isnan(self) -> Tensor: return compare.isnan(self)
     def isinf(self) -> Tensor: return compare.isinf(self)
     def isfinite(self) -> Tensor: return compare.isfinite(self)
+    def greater(self, other: Any) -> Tensor: return compare.gt(self, other)
+    def greater_equal(self, other: Any) -> Tensor: return compare.ge(self, other)
+    def less(self, other: Any) -> Tensor: return compare.lt(self, other)
+    def less_equal(self, other: Any) -> Tensor: return compare.le(self, other)
+    def not_equal(self, other: Any) -> Tensor: return compare.ne(self, other)
+    def bitwise_left_shift(self, other: Any) -> Tensor:
+        return compare.bitwise_left_shift(self, other)
+    def bitwise_right_shift(self, other: Any) -> Tensor:
+        return compare.bitwise_right_shift(self, other)
+    def isreal(self) -> Tensor: return compare.isreal(self)
+    def isposinf(self) -> Tensor: return compare.isposinf(self)
+    def isneginf(self) -> Tensor: return compare.isneginf(self)
+    def signbit(self) -> Tensor: return compare.signbit(self)
+    def is_nonzero(self) -> _bool: return compare.is_nonzero(self)
+    def __lshift__(self, other: Any) -> Tensor:
+        if not isinstance(other, OPERANDS):
+            return NotImplemented
+        return compare.bitwise_left_shift(self, other)
+    def __rshift__(self, other: Any) -> Tensor:
+        if not isinstance(other, OPERANDS):
+            return NotImplemented
+        return compare.bitwise_right_shift(self, other)
     def equal(self, other: Tensor) -> _bool: return compare.equal(self, other)
     def isclose(self, other: Tensor, rtol: _float = 1e-5, atol: _float = 1e-8,
                 equal_nan: _bool = False) -> Tensor:
@@ -672,6 +766,50 @@ class Tensor(TensorBase, concrete=True):
         return sorting.argsort(self, dim, descending, stable)
     def topk(self, k: _int, dim: _int = -1, largest: _bool = True, sorted: _bool = True) -> Any:
         return sorting.topk(self, k, dim, largest, sorted)
+    def cumprod(self, dim: _int, *, dtype: Any = None) -> Tensor:
+        return cumulative.cumprod(self, dim, dtype=dtype)
+    def cummax(self, dim: _int) -> Any: return cumulative.cummax(self, dim)
+    def cummin(self, dim: _int) -> Any: return cumulative.cummin(self, dim)
+    def logcumsumexp(self, dim: _int) -> Tensor: return cumulative.logcumsumexp(self, dim)
+    def diff(self, n: _int = 1, dim: _int = -1, prepend: Any = None, append: Any = None) -> Tensor:
+        return cumulative.diff(self, n, dim, prepend, append)
+    def median(self, dim: Any = None, keepdim: _bool = False) -> Any:
+        return selection.median(self, dim, keepdim)
+    def nanmedian(self, dim: Any = None, keepdim: _bool = False) -> Any:
+        return selection.nanmedian(self, dim, keepdim)
+    def kthvalue(self, k: _int, dim: _int = -1, keepdim: _bool = False) -> Any:
+        return selection.kthvalue(self, k, dim, keepdim)
+    def mode(self, dim: _int = -1, keepdim: _bool = False) -> Any:
+        return selection.mode(self, dim, keepdim)
+    def quantile(self, q: Any, dim: Any = None, keepdim: _bool = False, *,
+                 interpolation: str = "linear") -> Tensor:
+        return selection.quantile(self, q, dim, keepdim, interpolation=interpolation)
+    def unique(self, sorted: _bool = True, return_inverse: _bool = False,
+               return_counts: _bool = False, dim: Any = None) -> Any:
+        return distinct.unique(self, sorted, return_inverse, return_counts, dim)
+    def unique_consecutive(self, return_inverse: _bool = False, return_counts: _bool = False,
+                           dim: Any = None) -> Any:
+        return distinct.unique_consecutive(self, return_inverse, return_counts, dim)
+    def count_nonzero(self, dim: Any = None) -> Tensor: return distinct.count_nonzero(self, dim)
+    def bincount(self, weights: Any = None, minlength: _int = 0) -> Tensor:
+        return distinct.bincount(self, weights, minlength)
+    def histc(self, bins: _int = 100, min: Any = 0, max: Any = 0) -> Tensor:
+        return distinct.histc(self, bins, min, max)
+    def nansum(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
+        return statistics.nansum(self, dim, keepdim, dtype=dtype)
+    def nanmean(self, dim: Any = None, keepdim: _bool = False, *, dtype: Any = None) -> Tensor:
+        return statistics.nanmean(self, dim, keepdim, dtype=dtype)
+    def renorm(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
+        return linalg.renorm(self, p, dim, maxnorm)
+    def dist(self, other: Tensor, p: _float = 2) -> Tensor: return statistics.dist(self, other, p)
+    def aminmax(self, *, dim: Any = None, keepdim: _bool = False) -> Any:
+        return extremes.aminmax(self, dim=dim, keepdim=keepdim)
+    def msort(self) -> Tensor: return sorting.msort(self)
+    def multinomial(self, num_samples: _int, replacement: _bool = False, *,
+                    generator: Any = None) -> Tensor:
+        return random.multinomial(self, num_samples, replacement, generator=generator)
+    def bernoulli(self, p: Any = None, *, generator: Any = None) -> Tensor:
+        return random.bernoulli(self, p, generator=generator)
 
     # -- products ------------------------------------------------------------------------------
 
@@ -683,6 +821,23 @@ class Tensor(TensorBase, concrete=True):
     def outer(self, other: Tensor) -> Tensor: return products.outer(self, other)
     def addmm(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
         return products.addmm(self, mat1, mat2, beta=beta, alpha=alpha)
+    def baddbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1,
+                alpha: _float = 1) -> Tensor:
+        return more_products.baddbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+    def addmv(self, mat: Tensor, vec: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        return more_products.addmv(self, mat, vec, beta=beta, alpha=alpha)
+    def addr(self, vec1: Tensor, vec2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        return more_products.addr(self, vec1, vec2, beta=beta, alpha=alpha)
+    def addbmm(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1,
+               alpha: _float = 1) -> Tensor:
+        return more_products.addbmm(self, batch1, batch2, beta=beta, alpha=alpha)
+    def inner(self, other: Tensor) -> Tensor: return more_products.inner(self, other)
+    def vdot(self, other: Tensor) -> Tensor: return more_products.vdot(self, other)
+    def kron(self, other: Tensor) -> Tensor: return more_products.kron(self, other)
+    def ger(self, vec2: Tensor) -> Tensor: return products.outer(self, vec2)
+    def cross(self, other: Tensor, dim: Any = None) -> Tensor:
+        return more_products.cross(self, other, dim)
+    def matrix_power(self, n: _int) -> Tensor: return more_products.matrix_power(self, n)
 
     # -- shape ---------------------------------------------------------------------------------
 
@@ -726,6 +881,55 @@ class Tensor(TensorBase, concrete=True):
     def chunk(self, chunks: _int, dim: _int = 0) -> tuple[Tensor, ...]:
         return join.chunk(self, chunks, dim)
     def unbind(self, dim: _int = 0) -> tuple[Tensor, ...]: return join.unbind(self, dim)
+    def moveaxis(self, source: Any, destination: Any) -> Tensor:
+        return shape_ops.movedim(self, source, destination)
+    def swapdims(self, dim0: _int, dim1: _int) -> Tensor:
+        return shape_ops.transpose(self, dim0, dim1)
+    def ravel(self) -> Tensor: return shape_ops.reshape(self, (-1,))
+    def adjoint(self) -> Tensor: return shape_ops.matrix_transpose(self)
+    def sum_to_size(self, *size: Any) -> Tensor:
+        return reduce.sum_to(self, as_sizes("sum_to_size", size))
+    def tril(self, diagonal: _int = 0) -> Tensor: return diagonals.tril(self, diagonal)
+    def triu(self, diagonal: _int = 0) -> Tensor: return diagonals.triu(self, diagonal)
+    def diagonal(self, offset: _int = 0, dim1: _int = 0, dim2: _int = 1) -> Tensor:
+        return diagonals.diagonal(self, offset, dim1, dim2)
+    def diag_embed(self, offset: _int = 0, dim1: _int = -2, dim2: _int = -1) -> Tensor:
+        return diagonals.diag_embed(self, offset, dim1, dim2)
+    def diag(self, diagonal: _int = 0) -> Tensor: return diagonals.diag(self, diagonal)
+    def diagflat(self, offset: _int = 0) -> Tensor: return diagonals.diagflat(self, offset)
+    def trace(self) -> Tensor: return diagonals.trace(self)
+    def repeat_interleave(self, repeats: Any = None, dim: Any = None, *,
+                          output_size: Any = None) -> Tensor:
+        return arranging.repeat_interleave(self, repeats, dim, output_size=output_size)
+    def fliplr(self) -> Tensor: return arranging.fliplr(self)
+    def flipud(self) -> Tensor: return arranging.flipud(self)
+    def rot90(self, k: _int = 1, dims: Any = (0, 1)) -> Tensor:
+        return arranging.rot90(self, k, dims)
+    def tensor_split(self, indices_or_sections: Any, dim: _int = 0) -> tuple[Tensor, ...]:
+        return arranging.tensor_split(self, indices_or_sections, dim)
+    def split_with_sizes(self, split_sizes: Any, dim: _int = 0) -> tuple[Tensor, ...]:
+        return join.split(self, list(split_sizes), dim)
+    def hsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        return arranging.hsplit(self, indices_or_sections)
+    def vsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        return arranging.vsplit(self, indices_or_sections)
+    def dsplit(self, indices_or_sections: Any) -> tuple[Tensor, ...]:
+        return arranging.dsplit(self, indices_or_sections)
+    def as_strided(self, size: Any, stride: Any, storage_offset: Any = None) -> Tensor:
+        return strided.as_strided(self, size, stride, storage_offset)
+    def unfold(self, dimension: _int, size: _int, step: _int) -> Tensor:
+        return strided.unfold(self, dimension, size, step)
+
+    @property
+    def H(self) -> Tensor:
+        """A matrix transposed, as a view."""
+        return shape_ops.adjoint_of_matrix(self)
+
+    @property
+    def mH(self) -> Tensor:
+        """The last two dims exchanged, as a view."""
+        return shape_ops.matrix_transpose(self)
+
 
     @property
     def T(self) -> Tensor:
@@ -756,6 +960,33 @@ class Tensor(TensorBase, concrete=True):
     def masked_select(self, mask: Tensor) -> Tensor: return gather.masked_select(self, mask)
     def nonzero(self, *, as_tuple: _bool = False) -> Any:
         return indexing.nonzero(self, as_tuple=as_tuple)
+    def scatter(self, dim: _int, index: Tensor, src: Any = None, **named: Any) -> Tensor:
+        return scatter.scatter(self, dim, index, src, **named)
+    def scatter_reduce(self, dim: _int, index: Tensor, src: Tensor, reduce: str, *,
+                       include_self: _bool = True) -> Tensor:
+        return scatter.scatter_reduce(self, dim, index, src, reduce, include_self=include_self)
+    def index_add(self, dim: _int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+        return slices.index_add(self, dim, index, source, alpha=alpha)
+    def index_copy(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
+        return slices.index_copy(self, dim, index, source)
+    def index_fill(self, dim: _int, index: Tensor, value: Any) -> Tensor:
+        return slices.index_fill(self, dim, index, value)
+    def masked_scatter(self, mask: Tensor, source: Tensor) -> Tensor:
+        return slices.masked_scatter(self, mask, source)
+    def index_put(self, indices: Any, values: Tensor, accumulate: _bool = False) -> Tensor:
+        return put_ops.index_put(self, indices, values, accumulate)
+    def take(self, index: Tensor) -> Tensor: return put_ops.take(self, index)
+    def put(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        return put_ops.put(self, index, source, accumulate)
+    def argwhere(self) -> Tensor: return put_ops.argwhere(self)
+    def select_scatter(self, src: Tensor, dim: _int, index: _int) -> Tensor:
+        return put_ops.select_scatter(self, src, dim, index)
+    def slice_scatter(self, src: Tensor, dim: _int = 0, start: Any = None, end: Any = None,
+                      step: _int = 1) -> Tensor:
+        return put_ops.slice_scatter(self, src, dim, start, end, step)
+    def diagonal_scatter(self, src: Tensor, offset: _int = 0, dim1: _int = 0,
+                         dim2: _int = 1) -> Tensor:
+        return put_ops.diagonal_scatter(self, src, offset, dim1, dim2)
 
     # -- in place ------------------------------------------------------------------------------
 
@@ -797,7 +1028,8 @@ class Tensor(TensorBase, concrete=True):
     def log_(self) -> Tensor: return inplace.assign("log_", self, unary.log)
     def floor_(self) -> Tensor: return inplace.assign("floor_", self, unary.floor)
     def ceil_(self) -> Tensor: return inplace.assign("ceil_", self, unary.ceil)
-    def round_(self) -> Tensor: return inplace.assign("round_", self, unary.round)
+    def round_(self, *, decimals: Any = None) -> Tensor:
+        return inplace.assign("round_", self, lambda x: unary.round(x, decimals=decimals))
     def relu_(self) -> Tensor: return inplace.assign("relu_", self, activation.relu)
     def sigmoid_(self) -> Tensor: return inplace.assign("sigmoid_", self, activation.sigmoid)
     def tanh_(self) -> Tensor: return inplace.assign("tanh_", self, activation.tanh)
@@ -811,12 +1043,229 @@ class Tensor(TensorBase, concrete=True):
     def __ior__(self, other: Any) -> Tensor: return self.bitwise_or_(other)
     def __ixor__(self, other: Any) -> Tensor: return self.bitwise_xor_(other)
     def __imod__(self, other: Any) -> Tensor: return self.remainder_(other)
+    def __ilshift__(self, other: Any) -> Tensor: return self.bitwise_left_shift_(other)
+    def __irshift__(self, other: Any) -> Tensor: return self.bitwise_right_shift_(other)
     def copy_(self, src: Tensor, non_blocking: _bool = False) -> Tensor:
         return inplace.copy_(self, src, non_blocking)
     def fill_(self, value: Any) -> Tensor: return inplace.fill_(self, value)
     def zero_(self) -> Tensor: return inplace.assign("zero_", self, unary.zero)
     def masked_fill_(self, mask: Tensor, value: Any) -> Tensor:
         return inplace.masked_fill_(self, mask, value)
+    def expm1_(self) -> Tensor: return inplace.assign("expm1_", self, unary.expm1)
+    def log1p_(self) -> Tensor: return inplace.assign("log1p_", self, unary.log1p)
+    def log2_(self) -> Tensor: return inplace.assign("log2_", self, unary.log2)
+    def log10_(self) -> Tensor: return inplace.assign("log10_", self, unary.log10)
+    def sin_(self) -> Tensor: return inplace.assign("sin_", self, unary.sin)
+    def cos_(self) -> Tensor: return inplace.assign("cos_", self, unary.cos)
+    def absolute_(self) -> Tensor: return inplace.assign("absolute_", self, unary.abs)
+    def negative_(self) -> Tensor: return inplace.assign("negative_", self, unary.neg)
+    def erf_(self) -> Tensor: return inplace.assign("erf_", self, activation.erf)
+    def fix_(self) -> Tensor: return inplace.assign("fix_", self, unary.trunc)
+    def sgn_(self) -> Tensor: return inplace.assign("sgn_", self, unary.sgn)
+    def tan_(self) -> Tensor: return inplace.assign("tan_", self, smooth.tan)
+    def asin_(self) -> Tensor: return inplace.assign("asin_", self, smooth.asin)
+    def acos_(self) -> Tensor: return inplace.assign("acos_", self, smooth.acos)
+    def atan_(self) -> Tensor: return inplace.assign("atan_", self, smooth.atan)
+    def sinh_(self) -> Tensor: return inplace.assign("sinh_", self, smooth.sinh)
+    def cosh_(self) -> Tensor: return inplace.assign("cosh_", self, smooth.cosh)
+    def asinh_(self) -> Tensor: return inplace.assign("asinh_", self, smooth.asinh)
+    def acosh_(self) -> Tensor: return inplace.assign("acosh_", self, smooth.acosh)
+    def atanh_(self) -> Tensor: return inplace.assign("atanh_", self, smooth.atanh)
+    def exp2_(self) -> Tensor: return inplace.assign("exp2_", self, smooth.exp2)
+    def erfc_(self) -> Tensor: return inplace.assign("erfc_", self, smooth.erfc)
+    def erfinv_(self) -> Tensor: return inplace.assign("erfinv_", self, smooth.erfinv)
+    def sinc_(self) -> Tensor: return inplace.assign("sinc_", self, smooth.sinc)
+    def deg2rad_(self) -> Tensor: return inplace.assign("deg2rad_", self, smooth.deg2rad)
+    def rad2deg_(self) -> Tensor: return inplace.assign("rad2deg_", self, smooth.rad2deg)
+    def frac_(self) -> Tensor: return inplace.assign("frac_", self, smooth.frac)
+    def arcsin_(self) -> Tensor: return inplace.assign("arcsin_", self, smooth.asin)
+    def arccos_(self) -> Tensor: return inplace.assign("arccos_", self, smooth.acos)
+    def arctan_(self) -> Tensor: return inplace.assign("arctan_", self, smooth.atan)
+    def arcsinh_(self) -> Tensor: return inplace.assign("arcsinh_", self, smooth.asinh)
+    def arccosh_(self) -> Tensor: return inplace.assign("arccosh_", self, smooth.acosh)
+    def arctanh_(self) -> Tensor: return inplace.assign("arctanh_", self, smooth.atanh)
+    def logit_(self, eps: Any = None) -> Tensor:
+        return inplace.assign("logit_", self, lambda x: smooth.logit(x, eps))
+    def nan_to_num_(self, nan: Any = None, posinf: Any = None, neginf: Any = None) -> Tensor:
+        return inplace.assign(
+            "nan_to_num_", self, lambda x: smooth.nan_to_num(x, nan, posinf, neginf)
+        )
+    def atan2_(self, other: Any) -> Tensor:
+        return inplace.assign("atan2_", self, lambda x: pairs.atan2(x, other))
+    def arctan2_(self, other: Any) -> Tensor:
+        return inplace.assign("arctan2_", self, lambda x: pairs.atan2(x, other))
+    def hypot_(self, other: Any) -> Tensor:
+        return inplace.assign("hypot_", self, lambda x: pairs.hypot(x, other))
+    def xlogy_(self, other: Any) -> Tensor:
+        return inplace.assign("xlogy_", self, lambda x: pairs.xlogy(x, other))
+    def fmod_(self, other: Any) -> Tensor:
+        return inplace.assign("fmod_", self, lambda x: pairs.fmod(x, other))
+    def copysign_(self, other: Any) -> Tensor:
+        return inplace.assign("copysign_", self, lambda x: pairs.copysign(x, other))
+    def multiply_(self, other: Any) -> Tensor:
+        return inplace.assign("multiply_", self, lambda x: elementwise.mul(x, other))
+    def true_divide_(self, other: Any) -> Tensor:
+        return inplace.assign("true_divide_", self, lambda x: elementwise.div(x, other))
+    def eq_(self, other: Any) -> Tensor:
+        return inplace.assign("eq_", self, lambda x: compare.eq(x, other))
+    def ne_(self, other: Any) -> Tensor:
+        return inplace.assign("ne_", self, lambda x: compare.ne(x, other))
+    def lt_(self, other: Any) -> Tensor:
+        return inplace.assign("lt_", self, lambda x: compare.lt(x, other))
+    def le_(self, other: Any) -> Tensor:
+        return inplace.assign("le_", self, lambda x: compare.le(x, other))
+    def gt_(self, other: Any) -> Tensor:
+        return inplace.assign("gt_", self, lambda x: compare.gt(x, other))
+    def ge_(self, other: Any) -> Tensor:
+        return inplace.assign("ge_", self, lambda x: compare.ge(x, other))
+    def greater_(self, other: Any) -> Tensor:
+        return inplace.assign("greater_", self, lambda x: compare.gt(x, other))
+    def greater_equal_(self, other: Any) -> Tensor:
+        return inplace.assign("greater_equal_", self, lambda x: compare.ge(x, other))
+    def less_(self, other: Any) -> Tensor:
+        return inplace.assign("less_", self, lambda x: compare.lt(x, other))
+    def less_equal_(self, other: Any) -> Tensor:
+        return inplace.assign("less_equal_", self, lambda x: compare.le(x, other))
+    def not_equal_(self, other: Any) -> Tensor:
+        return inplace.assign("not_equal_", self, lambda x: compare.ne(x, other))
+    def logical_and_(self, other: Any) -> Tensor:
+        return inplace.assign("logical_and_", self, lambda x: compare.logical_and(x, other))
+    def logical_or_(self, other: Any) -> Tensor:
+        return inplace.assign("logical_or_", self, lambda x: compare.logical_or(x, other))
+    def logical_xor_(self, other: Any) -> Tensor:
+        return inplace.assign("logical_xor_", self, lambda x: compare.logical_xor(x, other))
+    def bitwise_left_shift_(self, other: Any) -> Tensor:
+        return inplace.assign(
+            "bitwise_left_shift_", self, lambda x: compare.bitwise_left_shift(x, other)
+        )
+    def bitwise_right_shift_(self, other: Any) -> Tensor:
+        return inplace.assign(
+            "bitwise_right_shift_", self, lambda x: compare.bitwise_right_shift(x, other)
+        )
+    def ldexp_(self, other: Any) -> Tensor:
+        return inplace.assign("ldexp_", self, lambda x: pairs.ldexp(x, other))
+    def heaviside_(self, values: Tensor) -> Tensor:
+        return inplace.assign("heaviside_", self, lambda x: pairs.heaviside(x, values))
+    def float_power_(self, exponent: Any) -> Tensor:
+        return inplace.assign("float_power_", self, lambda x: pairs.float_power_(x, exponent))
+    def logical_not_(self) -> Tensor:
+        return inplace.assign("logical_not_", self, compare.logical_not)
+    def bitwise_not_(self) -> Tensor:
+        return inplace.assign("bitwise_not_", self, compare.bitwise_not)
+    def clip_(self, min: Any = None, max: Any = None) -> Tensor:
+        return inplace.assign("clip_", self, lambda x: choose.clamp(x, min, max))
+    def clamp_min_(self, min: Any) -> Tensor:
+        return inplace.assign("clamp_min_", self, lambda x: choose.clamp_min(x, min))
+    def clamp_max_(self, max: Any) -> Tensor:
+        return inplace.assign("clamp_max_", self, lambda x: choose.clamp_max(x, max))
+    def subtract_(self, other: Any, *, alpha: Any = 1) -> Tensor:
+        return self.sub_(other, alpha=alpha)
+    def divide_(self, other: Any, *, rounding_mode: str | None = None) -> Tensor:
+        return self.div_(other, rounding_mode=rounding_mode)
+    def addcmul_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        return inplace.assign(
+            "addcmul_", self, lambda x: pairs.addcmul(x, tensor1, tensor2, value=value)
+        )
+    def addcdiv_(self, tensor1: Tensor, tensor2: Tensor, *, value: Any = 1) -> Tensor:
+        return inplace.assign(
+            "addcdiv_", self, lambda x: pairs.addcdiv(x, tensor1, tensor2, value=value)
+        )
+    def renorm_(self, p: _float, dim: _int, maxnorm: _float) -> Tensor:
+        return inplace.assign("renorm_", self, lambda x: linalg.renorm(x, p, dim, maxnorm))
+    def cumsum_(self, dim: _int, *, dtype: Any = None) -> Tensor:
+        return inplace.assign("cumsum_", self, lambda x: reduce.cumsum(x, dim, dtype=dtype))
+    def cumprod_(self, dim: _int, *, dtype: Any = None) -> Tensor:
+        return inplace.assign("cumprod_", self, lambda x: cumulative.cumprod(x, dim, dtype=dtype))
+    def addmm_(self, mat1: Tensor, mat2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        return inplace.assign(
+            "addmm_", self, lambda x: products.addmm(x, mat1, mat2, beta=beta, alpha=alpha)
+        )
+    def baddbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1,
+                 alpha: _float = 1) -> Tensor:
+        function = more_products.baddbmm
+        return inplace.assign(
+            "baddbmm_", self, lambda x: function(x, batch1, batch2, beta=beta, alpha=alpha)
+        )
+    def addmv_(self, mat: Tensor, vec: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        return inplace.assign(
+            "addmv_", self, lambda x: more_products.addmv(x, mat, vec, beta=beta, alpha=alpha)
+        )
+    def addr_(self, vec1: Tensor, vec2: Tensor, *, beta: _float = 1, alpha: _float = 1) -> Tensor:
+        return inplace.assign(
+            "addr_", self, lambda x: more_products.addr(x, vec1, vec2, beta=beta, alpha=alpha)
+        )
+    def addbmm_(self, batch1: Tensor, batch2: Tensor, *, beta: _float = 1,
+                alpha: _float = 1) -> Tensor:
+        function = more_products.addbmm
+        return inplace.assign(
+            "addbmm_", self, lambda x: function(x, batch1, batch2, beta=beta, alpha=alpha)
+        )
+    def tril_(self, diagonal: _int = 0) -> Tensor:
+        return inplace.assign("tril_", self, lambda x: diagonals.tril(x, diagonal))
+    def triu_(self, diagonal: _int = 0) -> Tensor:
+        return inplace.assign("triu_", self, lambda x: diagonals.triu(x, diagonal))
+    def scatter_(self, dim: _int, index: Tensor, src: Any = None, **named: Any) -> Tensor:
+        return inplace.assign(
+            "scatter_", self, lambda x: scatter.scatter(x, dim, index, src, **named)
+        )
+    def scatter_add_(self, dim: _int, index: Tensor, src: Tensor) -> Tensor:
+        return inplace.assign(
+            "scatter_add_", self, lambda x: gather.scatter_add(x, dim, index, src)
+        )
+    def scatter_reduce_(self, dim: _int, index: Tensor, src: Tensor, reduce: str,
+                        **named: Any) -> Tensor:
+        function = scatter.scatter_reduce
+        return inplace.assign(
+            "scatter_reduce_", self, lambda x: function(x, dim, index, src, reduce, **named)
+        )
+    def index_add_(self, dim: _int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
+        return inplace.assign(
+            "index_add_", self, lambda x: slices.index_add(x, dim, index, source, alpha=alpha)
+        )
+    def index_copy_(self, dim: _int, index: Tensor, source: Tensor) -> Tensor:
+        return inplace.assign(
+            "index_copy_", self, lambda x: slices.index_copy(x, dim, index, source)
+        )
+    def index_fill_(self, dim: _int, index: Tensor, value: Any) -> Tensor:
+        return inplace.assign(
+            "index_fill_", self, lambda x: slices.index_fill(x, dim, index, value)
+        )
+    def index_put_(self, indices: Any, values: Tensor, accumulate: _bool = False) -> Tensor:
+        return inplace.assign(
+            "index_put_", self, lambda x: put_ops.index_put(x, indices, values, accumulate)
+        )
+    def put_(self, index: Tensor, source: Tensor, accumulate: _bool = False) -> Tensor:
+        return inplace.assign("put_", self, lambda x: put_ops.put(x, index, source, accumulate))
+    def masked_scatter_(self, mask: Tensor, source: Tensor) -> Tensor:
+        return inplace.assign(
+            "masked_scatter_", self, lambda x: slices.masked_scatter(x, mask, source)
+        )
+    def fill_diagonal_(self, fill_value: Any, wrap: _bool = False) -> Tensor:
+        return put_ops.fill_diagonal_(self, fill_value, wrap)
+    def normal_(self, mean: _float = 0, std: _float = 1, *, generator: Any = None) -> Tensor:
+        return random.normal_(self, mean, std, generator)
+    def uniform_(self, low: _float = 0, to: _float = 1, *, generator: Any = None) -> Tensor:
+        return random.uniform_(self, low, to, generator)
+    def bernoulli_(self, p: Any = 0.5, *, generator: Any = None) -> Tensor:
+        return random.bernoulli_(self, p, generator)
+    def random_(self, low: Any = None, to: Any = None, *, generator: Any = None) -> Tensor:
+        return random.random_(self, low, to, generator)
+    def exponential_(self, lambd: _float = 1, *, generator: Any = None) -> Tensor:
+        return random.exponential_(self, lambd, generator)
+    def geometric_(self, p: _float, *, generator: Any = None) -> Tensor:
+        return random.geometric_(self, p, generator)
+    def log_normal_(self, mean: _float = 1, std: _float = 2, *, generator: Any = None) -> Tensor:
+        return random.log_normal_(self, mean, std, generator)
+    def cauchy_(self, median: _float = 0, sigma: _float = 1, *, generator: Any = None) -> Tensor:
+        return random.cauchy_(self, median, sigma, generator)
+
+
+    if not TYPE_CHECKING:  # type checkers know the attributes there are
+
+        def __getattr__(self, name: str) -> Any:
+            if hasattr(type(self), name):  # a property failed: let its own error be seen
+                return object.__getattribute__(self, name)
+            raise absent("'Tensor' object", name, dir(Tensor))
 
 
 def _is_size(value: Any) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from typing import Any
 
@@ -91,6 +91,8 @@ DOMAINS: dict[str, Callable[..., Any]] = {
     "positive": lambda rng, shape: rng.uniform(0.3, 2.0, shape),
     "unit": lambda rng, shape: rng.uniform(0.05, 0.95, shape),
     "away": _away,  # from 0
+    "small": lambda rng, shape: rng.uniform(-0.45, 0.45, shape),
+    "nans": lambda rng, shape: np.where(rng.random(shape) < 0.3, np.nan, rng.random(shape)),
     "between": _between,  # integers and halves
     "distinct": _distinct,  # no two closer than 0.18
     "ties": lambda rng, shape: rng.integers(-2, 3, shape).astype(float),
@@ -139,9 +141,10 @@ class Case:
             return self.call(T, *tensors)
         return reduce(getattr, self.path.split("."), T)(*tensors, *self.args, **self.kwargs)
 
-    def ours(self, arrays: list[np.ndarray], device: str = "cpu", grad: bool = True) -> list[Any]:
+    def ours(self, arrays: list[np.ndarray], device: str = "", grad: bool = True) -> list[Any]:
         """lucidlite tensors of the arrays, over the same memory on the CPU."""
-        tensors = [lucidlite.from_numpy(array).to(device) for array in arrays]
+        tensors = [lucidlite.from_numpy(array) for array in arrays]
+        tensors = [t.to(device) for t in tensors] if device else tensors
         return [
             t.requires_grad_() if grad and self._takes_grad(i, t.array.dtype.kind) else t
             for i, t in enumerate(tensors)
@@ -176,6 +179,12 @@ class Table(list[Case]):
         """The same row for several operations."""
         for path in paths.split():
             self.row(path, inputs, *args, **named)
+
+    def include(self, others: Table) -> None:
+        """Add the rows of another table, numbered after those that are here."""
+        for other in others:
+            number = sum(case.path == other.path for case in self)
+            self.append(replace(other, number=number))
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

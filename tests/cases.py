@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import operator
 
+import cases_more
 from case_kinds import (
     ALL_DTYPES,
     FLOATS,
@@ -22,6 +23,8 @@ from case_kinds import (
     ints,
     of,
 )
+from cases_layers_act import CASES as ACTIVATIONS
+from cases_space import add_rows as add_space
 
 INTEGERS = ("int64", "int32", "uint8")
 COMPOSITE = "PyTorch composes this of other operations"
@@ -544,8 +547,7 @@ row("nn.functional.relu", [(2, 3)], call=lambda T, x: T.nn.functional.relu(x * 2
 rows("nn.functional.leaky_relu nn.functional.gelu", [(2, 3)], dtypes=HALF)
 row("nn.functional.leaky_relu", [(2, 3)], 0.3)
 row("nn.functional.leaky_relu", [(2, 3)],
-    call=lambda T, x: T.nn.functional.leaky_relu(x * 2, 0.2, inplace=True),
-    node="LeakyReluBackward1 in place")  # fmt: skip
+    call=lambda T, x: T.nn.functional.leaky_relu(x * 2, 0.2, inplace=True))  # fmt: skip
 row("nn.functional.leaky_relu", [(12,)], domain="zeros", numeric=False)
 row("nn.functional.gelu", [(2, 3)], approximate="tanh", dtypes=HALF)
 row("nn.functional.leaky_relu", [(12,)], domain="extreme", grad=False)
@@ -649,6 +651,55 @@ row(PAD, [(2, 3, 4, 5)], (2, 1, 3, 0), mode="reflect", node=OURS)
 row(PAD, [(2, 3, 4, 5)], (2, 1, 3, 0), mode="replicate", node=OURS)
 row(PAD, [(2, 3, 4, 5)], (2, 1, 3, 0), mode="circular", node=OURS)
 
+# -- embedding and attention -----------------------------------------------------------------------
+
+EMBED, BAG = "nn.functional.embedding", "nn.functional.embedding_bag"
+row(EMBED, [ints((2, 3), 0, 5), (5, 4)], dtypes=HALF)
+row(EMBED, [ints((6,), 0, 3, "int32"), (5, 4)], padding_idx=1, numeric=False)
+row(EMBED, [ints((2, 6), 0, 3), (3, 2)], scale_grad_by_freq=True, numeric=False)
+row(EMBED, [ints((), 0, 3), (3, 2)])
+row(EMBED, [ints((0, 2), 0, 3), (3, 2)])
+row(EMBED, [ints((3,), 0, 3), const((3, 2))], grad=False, call=lambda T, i, w:
+    T.nn.functional.embedding(i, w * 4, max_norm=1.0, norm_type=1.0))  # fmt: skip
+row(EMBED, [ints((3,), 0, 3), of("int64", 3, 2)], grad=False)
+for how in ("sum", "mean", "max"):
+    row(BAG, [ints((3, 4), 0, 5), (5, 2)], mode=how, domain="distinct", node=COMPOSITE)
+    row(BAG, [ints((3, 4), 0, 3), (5, 2)], mode=how, domain="distinct", node=COMPOSITE,
+        padding_idx=1)  # fmt: skip
+    row(BAG, [ints((7,), 0, 5), (5, 2)], domain="distinct", node=COMPOSITE,
+        call=lambda T, i, w, how=how: T.nn.functional.embedding_bag(
+            i, w, T.tensor([0, 3, 3]).to(w.device), mode=how))  # fmt: skip
+    row(BAG, [ints((7,), 0, 5), (5, 2)], domain="distinct", node=COMPOSITE,
+        call=lambda T, i, w, how=how: T.nn.functional.embedding_bag(
+            i, w, T.tensor([0, 2, 7]).to(w.device), mode=how, include_last_offset=True,
+            padding_idx=2))  # fmt: skip
+row(BAG, [ints((3, 4), 0, 5), (5, 2), (3, 4)], node=COMPOSITE, call=lambda T, i, w, p:
+    T.nn.functional.embedding_bag(i, w, mode="sum", per_sample_weights=p))  # fmt: skip
+row("nn.functional.bilinear", [(3, 4), (3, 2), (5, 4, 2), (5,)], node=COMPOSITE)
+row("nn.functional.bilinear", [(2, 3, 4), (2, 3, 2), (5, 4, 2)], node=COMPOSITE)
+row("nn.functional.bilinear", [(4,), (2,), (5, 4, 2)], node=COMPOSITE)
+SDPA = "nn.functional.scaled_dot_product_attention"
+row(SDPA, [(2, 3, 4), (2, 5, 4), (2, 5, 6)], node=COMPOSITE, dtypes=HALF)
+row(SDPA, [(2, 2, 3, 4), (2, 2, 5, 4), (2, 2, 5, 4)], node=COMPOSITE)
+row(SDPA, [(2, 3, 4), (2, 5, 4), (2, 5, 4)], is_causal=True, scale=0.3, node=COMPOSITE)
+row(SDPA, [(3, 4), (5, 4), (5, 4)], node=COMPOSITE, call=lambda T, q, k, v:
+    T.nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=1.0))  # fmt: skip
+row(SDPA, [(2, 3, 4), (2, 5, 4), (2, 5, 4), (3, 5)], node=COMPOSITE)
+row(SDPA, [(2, 3, 4), (2, 5, 4), (2, 5, 4), bools(2, 3, 5)], node=COMPOSITE)
+row(SDPA, [(2, 3, 4), (2, 5, 4), (2, 5, 4)], node=COMPOSITE, call=lambda T, q, k, v:
+    T.nn.functional.scaled_dot_product_attention(
+        q, k, v, T.tensor([[True], [False], [True]]).to(q.device)))  # fmt: skip
+row(SDPA, [(2, 4, 3, 2), (2, 2, 5, 2), (2, 2, 5, 2)], enable_gqa=True, node=COMPOSITE)
+MHA = "nn.functional.multi_head_attention_forward"
+row(MHA, [(3, 2, 4), (5, 2, 4), (12, 4), (12,), (4, 4), (4,)], node=COMPOSITE,
+    call=lambda T, q, k, w, b, o, c: T.nn.functional.multi_head_attention_forward(
+        q, k, k, 4, 2, w, b, None, None, False, 0.0, o, c))  # fmt: skip
+row(MHA, [(3, 2, 4), (5, 2, 4), (12, 4), (4, 4), (1, 1, 4), (1, 1, 4), bools(3, 5)],
+    node=COMPOSITE, call=lambda T, q, k, w, o, x, y, m:
+    T.nn.functional.multi_head_attention_forward(
+        q, k, k, 4, 2, w, None, x, y, True, 0.0, o, None, attn_mask=m,
+        need_weights=False)[0])  # fmt: skip
+
 # -- losses ----------------------------------------------------------------------------------------
 
 for how in ("mean", "sum", "none"):
@@ -726,3 +777,15 @@ row("Tensor.new_zeros", [(2, 3)], call=lambda _, x: (x.new_zeros(2, 3), x.new_ze
 row("Tensor.new_ones", [(2, 3)], call=lambda _, x: x.new_ones(2, 3), grad=False)
 row("Tensor.new_full", [(2, 3)], call=lambda _, x: x.new_full((2, 3), 7), grad=False)
 row("Tensor.new_empty", [(2, 3)], call=lambda _, x: x.new_empty(2, 3).shape.numel(), grad=False)
+
+# -- the other tables ------------------------------------------------------------------------------
+
+CASES.extend(ACTIVATIONS)
+
+# -- what few models need --------------------------------------------------------------------------
+
+CASES.include(cases_more.ROWS)
+
+# -- places, sizes and norms: in a file of their own -----------------------------------------------
+
+add_space(CASES)

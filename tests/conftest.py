@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import cuda_suite
 import pytest
 from project_files import BENCHMARKS
 
@@ -14,14 +15,31 @@ import lucidlite
 from lucidlite import backends, threads
 from lucidlite.blas import blas
 
+if cuda_suite.ACTIVE:
+    cuda_suite.install()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if cuda_suite.ACTIVE:
+        cuda_suite.choose(config, items)
+
 
 @pytest.fixture
 def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     """``import cupy`` finds the stand-in, for the length of the test."""
     import fakecupy
+    import fakecupyx
 
+    fakecupy.reset()
     monkeypatch.setitem(sys.modules, "cupy", fakecupy)
-    monkeypatch.setattr(backends, "_backends", dict(backends._backends))
+    monkeypatch.setitem(sys.modules, "cupyx", fakecupyx)
+    # A GPU's backend, where one answers, is no backend of the stand-in.
+    mine = {
+        device: backend
+        for device, backend in backends._backends.items()
+        if device.type == "cpu" or cuda_suite.ACTIVE
+    }
+    monkeypatch.setattr(backends, "_backends", mine)
     return fakecupy
 
 

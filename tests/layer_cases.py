@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import numpy as np
+from layer_cases_act import ACTIVATIONS
+from layer_cases_space import SPACE
 from parity import numpy_of
 
 # Name, how to make it, the shape of an input.
@@ -57,7 +59,11 @@ LAYERS = [
     ("flatten-some", lambda nn: nn.Flatten(2, -1), (2, 3, 4, 5)),
     ("dropout-0", lambda nn: nn.Dropout(0.0), (2, 3)),
     ("dropout-1", lambda nn: nn.Dropout(1.0), (2, 3)),
+    *SPACE,
 ]  # fmt: skip
+
+
+LAYERS += ACTIVATIONS
 
 
 def twin_layers(ours_side, torch_side, build):

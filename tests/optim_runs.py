@@ -22,8 +22,9 @@ def start(shapes: Any = SHAPES) -> list[np.ndarray]:
     return [np.asarray(a + 0.5, dtype=np.float32) for a in gradients(-1, shapes)]
 
 
-def parameters(lib: Any, shapes: Any = SHAPES) -> list[Any]:
-    return [lib.tensor(a.tolist(), requires_grad=True) for a in start(shapes)]
+def parameters(lib: Any, shapes: Any = SHAPES, dtype: str = "float32") -> list[Any]:
+    kind = getattr(lib, dtype)
+    return [lib.tensor(a.tolist(), dtype=kind, requires_grad=True) for a in start(shapes)]
 
 
 def give_gradients(lib: Any, params: list[Any], step: int) -> None:
@@ -31,8 +32,8 @@ def give_gradients(lib: Any, params: list[Any], step: int) -> None:
         p.grad = lib.tensor(g.tolist(), dtype=p.dtype)
 
 
-def run(lib: Any, make: Any, steps: int = STEPS) -> list[list[np.ndarray]]:
-    params = parameters(lib)
+def run(lib: Any, make: Any, steps: int = STEPS, dtype: str = "float32") -> list[list[np.ndarray]]:
+    params = parameters(lib, dtype=dtype)
     optimizer = make(lib, params)
     seen = []
     for step in range(steps):
@@ -42,8 +43,10 @@ def run(lib: Any, make: Any, steps: int = STEPS) -> list[list[np.ndarray]]:
     return seen
 
 
-def assert_same_run(make: Any) -> None:
+def assert_same_run(make: Any, dtype: str = "float32") -> None:
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    for ours, theirs in zip(run(ll, make), run(torch, make), strict=True):
+    limits = {"rtol": 3e-6, "atol": 1e-6} if dtype == "float32" else {"rtol": 1e-10, "atol": 1e-12}
+    both = zip(run(ll, make, dtype=dtype), run(torch, make, dtype=dtype), strict=True)
+    for ours, theirs in both:
         for a, b in zip(ours, theirs, strict=True):
-            np.testing.assert_allclose(a, b, rtol=3e-6, atol=1e-6)
+            np.testing.assert_allclose(a, b, **limits)

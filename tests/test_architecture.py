@@ -17,74 +17,96 @@ PACKAGE = Path(__file__).parents[1] / "lucidlite"
 
 FLOORS = {
     "F0 names, numbers, places": """
-        callsite blas malloc workers threads determinism device dtypes generator hooks names window
-        geometry files archive
+        watch callsite blas malloc workers threads determinism device dtypes philox generator hooks
+        names scope window geometry mixes files archive
     """,
     "F1 backends": """
         backends.kernels backends.kernels.conv backends.kernels.pool backends.kernels.matmul
-        backends.kernels.reduce backends.kernels.norm
-        backends.kernels.loss backends.kernels.index backends.kernels.optim
-        backends.kernels.special backends.base backends.numpy_kernels
-        backends.numpy_kernels.layout backends.numpy_kernels.elementwise
-        backends.numpy_kernels.products backends.numpy_kernels.transposed
-        backends.numpy_kernels.direct backends.numpy_kernels.columns
-        backends.numpy_kernels.pointwise backends.numpy_kernels.grouped
-        backends.numpy_kernels.depthwise backends.numpy_kernels.winograd_transforms
-        backends.numpy_kernels.winograd_plan backends.numpy_kernels.winograd
-        backends.numpy_kernels.matmul backends.numpy_kernels.few_windows
-        backends.numpy_kernels.conv backends.numpy_kernels.blocks backends.numpy_kernels.pool_plan
-        backends.numpy_kernels.maxima backends.numpy_kernels.max_pool
-        backends.numpy_kernels.pool backends.numpy_kernels.special
-        backends.numpy_kernels.norm backends.numpy_kernels.loss
-        backends.numpy_kernels.optim backends.numpy_kernels.reduce
-        backends.numpy_backend backends.cupy_backend backends.cudnn backends.mps backends
+        backends.kernels.reduce backends.kernels.norm backends.kernels.group_norm
+        backends.kernels.resample backends.kernels.loss backends.kernels.index
+        backends.kernels.optim backends.kernels.optim_rules backends.kernels.data
+        backends.kernels.amp backends.kernels.random backends.kernels.special backends.kernels.scan
+        backends.base backends.numpy_kernels backends.numpy_kernels.layout
+        backends.numpy_kernels.elementwise backends.numpy_kernels.products
+        backends.numpy_kernels.transposed backends.numpy_kernels.direct
+        backends.numpy_kernels.columns backends.numpy_kernels.pointwise
+        backends.numpy_kernels.grouped backends.numpy_kernels.depthwise
+        backends.numpy_kernels.winograd_transforms backends.numpy_kernels.winograd_plan
+        backends.numpy_kernels.winograd backends.numpy_kernels.matmul
+        backends.numpy_kernels.few_windows backends.numpy_kernels.conv backends.numpy_kernels.blocks
+        backends.numpy_kernels.pool_plan backends.numpy_kernels.maxima
+        backends.numpy_kernels.max_pool backends.numpy_kernels.pool backends.numpy_kernels.special
+        backends.numpy_kernels.norm backends.numpy_kernels.loss backends.numpy_kernels.optim
+        backends.numpy_kernels.reduce backends.numpy_kernels.index backends.numpy_backend
+        backends.cudnn backends.cuda backends.cupy_kernels backends.cupy_kernels.probe
+        backends.cupy_kernels.memory backends.cupy_kernels.data backends.cupy_kernels.launch
+        backends.cupy_kernels.alarms backends.cupy_kernels.matmul backends.cupy_kernels.cudnn
+        backends.cupy_kernels.im2col backends.cupy_kernels.conv backends.cupy_kernels.packs
+        backends.cupy_kernels.pool backends.cupy_kernels.reduce backends.cupy_kernels.norm
+        backends.cupy_kernels.loss backends.cupy_kernels.index backends.cupy_kernels.graph
+        backends.cupy_kernels.optim backends.cupy_kernels.amp backends.cupy_kernels.random
+        backends.cupy_kernels.special backends.cupy_backend backends.mps backends
     """,
     "F2 tensors without operations": "grad_mode size view tensor_base",
     "F3 the tape": "saved tape",
     "F4 operations": """
-        ops ops.common ops.unary ops.shape ops.index_key ops.indexing ops.choose ops.elementwise
-        ops.compare ops.join ops.transfer ops.gather ops.reduce ops.extremes ops.statistics
-        ops.matmul ops.activation ops.sorting ops.conv ops.pooling ops.norm ops.loss
-        ops.classification ops.inplace
+        ops ops.common ops.facts ops.precision ops.unary ops.shape ops.index_key ops.indexing
+        ops.choose ops.elementwise ops.compare ops.join ops.transfer ops.gather ops.reduce
+        ops.extremes ops.statistics ops.matmul ops.activation ops.sorting ops.smooth ops.pairs
+        ops.diagonals ops.cumulative ops.contraction ops.products ops.scatter ops.slices ops.strided
+        ops.selection ops.distinct ops.arranging ops.linalg ops.conv ops.pooling ops.resample
+        ops.pad ops.one_dim ops.conv_transpose ops.unpool ops.fold ops.pixels ops.interpolate
+        ops.norm ops.group_norm ops.norms ops.loss ops.classification ops.inplace ops.random ops.put
+        ops.clip ops.embedding ops.attention ops.multihead ops.bilinear ops.packing ops.recurrent
+        ops.units ops.gates ops.distance ops.feature_dropout ops.pair_losses ops.binary_loss
+        ops.likelihood ops.margin_losses
     """,
     "F5 the engine": "engine_checks engine",
-    "F6 tensors": "printing reading tensor creation sampling",
+    "F6 tensors": "printing reading tensor creation sampling interop",
     "F7 rooms around them": """
-        gradcheck autograd serialization cuda accelerator
-        nn.parameter nn.tree nn.convert nn.state nn.hooks nn.module nn.containers nn.init
-        nn.functional nn.linear nn.conv nn.pooling nn.activation nn.norm nn.dropout nn.loss
-        nn.shape nn
-        optim.options optim.optimizer optim.sgd optim.adam optim.lr_scheduler.base
-        optim.lr_scheduler.formulas optim.lr_scheduler.one_cycle optim.lr_scheduler.chains
-        optim.lr_scheduler optim
-        utils.data.collate utils.data.dataset utils.data.sampler utils.data.worker
+        gradcheck autograd linalg serialization nn.parameter nn.tree nn.convert nn.state nn.hooks
+        nn.module nn.containers nn.init nn.functional nn.linear nn.conv nn.pooling nn.rectifier
+        nn.activation nn.norm nn.layer_norm nn.padding nn.resize nn.dropout nn.distance nn.loss
+        nn.margin_loss nn.shape nn.utils.clip_grad nn.utils.rnn nn.utils.convert_parameters
+        nn.utils.norms nn.utils.weight_norm nn.utils.spectral_norm nn.utils.parametrize
+        nn.utils.parametrizations nn.utils nn.embedding nn.holders nn.cells nn.recurrent
+        nn.attention nn.transformer_layers nn.transformer nn optim.options optim.hooks
+        optim.optimizer optim.state optim.sgd optim.adam optim.by_rule optim.means optim.adam_kin
+        optim.signs optim.wolfe optim.lbfgs optim.lr_scheduler.base optim.lr_scheduler.formulas
+        optim.lr_scheduler.cycles optim.lr_scheduler.one_cycle optim.lr_scheduler.plateau
+        optim.lr_scheduler.chains optim.lr_scheduler optim.swa_utils optim amp.autocast_mode
+        amp.grad_scaler amp cuda.streams cuda.nested cuda.graph cuda.amp cuda accelerator
+        utils.data.collate utils.data.dataset utils.data.sampler utils.data.worker utils.data.ahead
         utils.data.epoch utils.data.iterator utils.data.dataloader utils.data utils
         datasets.download datasets.unpickle datasets.idx datasets.images datasets.spatial
         datasets.geometric datasets.transforms datasets.vision datasets.mnist datasets.cifar
-        datasets.folder datasets
+        datasets.folder datasets.on_device datasets
     """,
     "F8 the front door": "lucidlite",
     "F9 outer rooms": """
         models training.modes summary training.signals training.sources training.settings
         training.build training.metrics training.progress training.predictions training.report
-        training.checkpoint training.trainer training
-        commands commands.common commands.train commands.eval commands.predict commands.summary
-        commands.doctor cli __main__
+        training.checkpoint training.trainer training commands commands.gpu commands.common
+        commands.train commands.eval commands.predict commands.summary commands.doctor cli __main__
     """,
 }
 ORDER = [name for floor in FLOORS.values() for name in floor.split()]
 OUTER = FLOORS["F9 outer rooms"].split()
 
 # Imported inside functions, and only there: what may be missing, and what is slow to load.
-OPTIONAL = {"cupy", "matplotlib", "tqdm", "PIL"}
+OPTIONAL = {"cupy", "cudnn", "matplotlib", "tqdm", "PIL"}
 HEAVY = {"datasets.download": {"urllib", "http", "ssl"}}
 # Files that load modules by name: the front doors of the package and of the command line, a user's
-# model file, a look at what is installed.
-BY_NAME = {"lucidlite", "cli", "training.build", "commands.doctor"}
+# model file, looks at what is installed.
+BY_NAME = {
+    "lucidlite", "cli", "training.build", "commands.doctor", "commands.gpu",
+    "backends.cupy_kernels.probe",
+}  # fmt: skip
 
 LONGEST = 350
 LONGER = {
-    "tensor": (850, "one method a line: splitting it would hide some from readers and IDEs"),
+    "lucidlite": (500, "names, one a line where they are many"),
+    "tensor": (1350, "one method a line: splitting it would hide some from readers and IDEs"),
     "creation": (400, "one factory after another, each short"),
 }
 CORE = ("tensor_base", "tape", "engine")
@@ -300,6 +322,18 @@ def test_layers_know_no_arrays(name):
     assert not runs or name in allowed
     backends = [i for _, i in imports(name) if i.startswith("lucidlite.backends")]
     assert all(imported.endswith(".Device") for imported in backends)
+
+
+def test_kernel_families_share_no_names():
+    """A helper of one family must not hide another's: they are mixed into one class."""
+    from lucidlite.backends.cupy_backend import CuPyBackend
+
+    families = [c for c in CuPyBackend.__mro__ if ".cupy_kernels." in c.__module__]
+    for i, family in enumerate(families):
+        for other in families[:i]:
+            if not issubclass(other, family):
+                both = {name for name in vars(family) if not name.startswith("__")} & {*vars(other)}
+                assert not both, f"{other.__name__} and {family.__name__}"
 
 
 @every_file

@@ -173,20 +173,28 @@ def test_no_graph_without_need(case):
 WITHOUT_ROW = {
     "takes numbers: test_creation.py": """
         arange as_tensor empty eye from_numpy full linspace normal ones rand randint randn randperm
-        tensor zeros
+        tensor zeros logspace tril_indices triu_indices scalar_tensor
     """,
     "takes no tensor to compute with": """
         are_deterministic_algorithms_enabled use_deterministic_algorithms
         get_default_dtype get_printoptions get_rng_state initial_seed is_grad_enabled
         is_inference_mode_enabled manual_seed printoptions promote_types seed set_default_dtype
         set_printoptions set_rng_state load save get_num_threads set_num_threads
+        get_default_device set_default_device
+        get_float32_matmul_precision set_float32_matmul_precision
+        can_cast broadcast_shapes
     """,
+    "test_interop.py": "asarray from_dlpack",
+    "test_compatibility.py": "Tensor.__getattr__",
     "test_autograd.py": """
         Tensor.backward Tensor.detach_ Tensor.retain_grad Tensor.register_hook
         Tensor.register_post_accumulate_grad_hook Tensor.requires_grad_
     """,
+    "test_autocast.py": """
+        clear_autocast_cache get_autocast_dtype is_autocast_cache_enabled is_autocast_enabled
+    """,
     "lucidlite's own": "Tensor.version_cell Tensor.bump_version",
-    "test_cuda.py": "Tensor.cuda Tensor.get_device Tensor.pin_memory",
+    "test_cuda.py": "Tensor.cuda Tensor.get_device Tensor.pin_memory Tensor.is_pinned",
     "test_printing.py": "Tensor.__format__ Tensor.__repr__",
     "test_tensor.py": "Tensor.__reduce_ex__",
     "test_layout.py": "Tensor.data_ptr",

@@ -30,7 +30,7 @@ def test_tensor_dataset() -> None:
     assert (a.tolist(), b.item()) == ([4, 5], 2.0)
     assert [t.tolist() for t in dataset[0:2]] == [[[0, 1], [2, 3]], [0.0, 1.0]]
     assert [t.tolist() for t in dataset.__getbatch__([2, 0])] == [[[4, 5], [0, 1]], [2.0, 0.0]]
-    with pytest.raises(ValueError, match=r"Size mismatch between tensors, got sizes=\[3, 2\]"):
+    with pytest.raises(AssertionError, match=r"Size mismatch between tensors, got sizes=\[3, 2\]"):
         data.TensorDataset(x, y[:2])
     with pytest.raises(ValueError, match="at least one tensor"):
         data.TensorDataset()

@@ -223,8 +223,8 @@ def test_options_without_a_counterpart() -> None:
         DataLoader([1], num_workers=1, multiprocessing_context="fork")
     with pytest.raises(ValueError, match="always come in order"):
         DataLoader([1], in_order=False)
-    with pytest.raises(ValueError, match="no pinned memory"):
-        DataLoader([1], pin_memory_device="cuda")
+    with pytest.raises(ValueError, match="pinned for a cuda device, got pin_memory_device='cpu'"):
+        DataLoader([1], pin_memory=True, pin_memory_device="cpu")
     with pytest.raises(ValueError, match="timeout option needs num_workers > 0"):
         DataLoader([1], timeout=3)
     assert flat(DataLoader([1, 2], 2, pin_memory=True)) == [[1, 2]]

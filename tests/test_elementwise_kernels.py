@@ -160,7 +160,7 @@ def test_chances_are_those_of_uniform_numbers(p):
         draws = second.uniform((n,))
         np.testing.assert_array_equal(first.chances((n,), p), draws >= p)
         assert first.get_state() == second.get_state()
-        np.testing.assert_array_equal(draws, lucidlite.generator.unit_interval(third.raw(n), "f4"))
+        np.testing.assert_array_equal(draws, lucidlite.philox.unit_interval(third.raw(n), "f4"))
 
 
 def test_dropout_has_one_mask_for_a_seed():

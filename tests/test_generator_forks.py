@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lucidlite.generator import Forks, Generator, philox, philox_of_each
+from lucidlite.generator import Forks, Generator
+from lucidlite.philox import philox, philox_of_each
 
 MAX = 2**64 - 1
 

@@ -10,14 +10,13 @@ from layout_cases import convolved, images
 
 import lucidlite
 from lucidlite import nn
-from lucidlite.backends import cpu
-from lucidlite.backends.base import is_conv_layout
+from lucidlite.backends import cpu, default_backend
 
 F = nn.functional
 
 
 def in_conv_layout(tensor):
-    return is_conv_layout(tensor.array)
+    return tensor.backend.in_conv_layout(tensor.array)
 
 
 class Copies:
@@ -25,7 +24,7 @@ class Copies:
 
     def __init__(self, monkeypatch):
         self.made = []
-        kind = type(cpu)
+        kind = type(default_backend())
         plain = {name: getattr(kind, name) for name in ("to_conv_layout", "contiguous", "copy")}
 
         def to_conv_layout(backend, array):

@@ -11,7 +11,6 @@ from counting import Training, in_one_thread, kernel_calls, order_copies, strays
 
 import lucidlite
 from lucidlite import nn
-from lucidlite.backends.base import is_conv_layout
 
 F = nn.functional
 NETS = ["CNNWithGAP", "LeNet", "ResNet8"]
@@ -128,8 +127,8 @@ def test_activations_look_as_if_they_were_row_major(training, tmp_path):
         array = y.detach().numpy()
         plain = lucidlite.from_numpy(np.ascontiguousarray(array))
         y = y.detach()
-        assert y.is_contiguous() == array.flags.c_contiguous, name
-        assert y.stride() == tuple(s // 4 for s in array.strides)
+        assert y.is_contiguous() == y.array.flags.c_contiguous, name
+        assert y.stride() == tuple(s // 4 for s in y.array.strides)
         assert repr(y) == repr(plain)
         assert y.flatten(1).numpy().tobytes() == plain.numpy().tobytes()
         assert y.reshape(-1).numpy().tobytes() == plain.numpy().tobytes()
@@ -140,7 +139,7 @@ def test_activations_look_as_if_they_were_row_major(training, tmp_path):
         assert int(y.argmax()) == int(plain.argmax())
         viewed = name_of(training) == "LeNet" and name == "features.5"  # in place, by flatten
         if y.dim() == 4 and y.shape[2] * y.shape[3] > 1 and not viewed:
-            assert is_conv_layout(array), name
+            assert y.backend.in_conv_layout(y.array), name
             assert not y.is_contiguous(), name
     lucidlite.save({name: y.detach() for name, y in activations(training)}, tmp_path / "a")
     loaded = lucidlite.load(tmp_path / "a")

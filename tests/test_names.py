@@ -184,6 +184,15 @@ def torch_results(torch):
         "clamp": lambda: x.clamp(min=0),
         "clip": lambda: x.clip(0, 1),
         "clamp_tensor": lambda: x.clamp(y, y),
+        "clamp_min_tensor": lambda: x.clamp_min(y),
+        "clamp_max_tensor": lambda: x.clamp_max(y),
+        "fmod_tensor": lambda: x.fmod(y),
+        "copysign_number": lambda: x.copysign(2),
+        "xlogy_of_number": lambda: torch.xlogy(2, x),
+        "xlogy_by_number": lambda: torch.xlogy(x, 2),
+        "nanmedian_dim": lambda: x.nanmedian(1)[0],
+        "diagonal_copy": lambda: x.diag(),
+        "index_fill_tensor": lambda: x.index_fill(0, torch.tensor([0]), torch.tensor(0.0)),
         "remainder_tensor": lambda: x % y,
         "lerp_tensor": lambda: torch.lerp(x, y, x),
         "relu6": lambda: F.relu6(x),
@@ -247,6 +256,7 @@ def torch_results(torch):
         "fill": written(lambda z: z.fill_(1)),
         "conv1d": lambda: F.conv1d(q, leaf(4, 3, 2)),
         "conv2d": lambda: F.conv2d(images, leaf(4, 3, 3, 3)),
+        "conv_transpose1d": lambda: F.conv_transpose1d(q, leaf(3, 4, 2)),
         "conv_transpose2d": lambda: F.conv_transpose2d(images, leaf(3, 4, 3, 3)),
         "max_pool2d": lambda: F.max_pool2d(images, 2),
         "adaptive_avg_pool2d_1x1": lambda: F.adaptive_avg_pool2d(images, 1),
@@ -258,9 +268,9 @@ def torch_results(torch):
         "unfold2d": lambda: F.unfold(images, 2),
         "fold2d": lambda: F.fold(leaf(2, 12, 16), (8, 8), 2, stride=2),
         "pad": lambda: F.pad(x, (1, 1)),
-        "pad_reflect": lambda: F.pad(images, (1, 1, 1, 1), "reflect"),
+        "reflection_pad2d": lambda: F.pad(images, (1, 1, 1, 1), "reflect"),
         "pad_circular": lambda: F.pad(images, (1, 1, 1, 1), "circular"),
-        "pad_replicate": lambda: F.pad(images, (1, 1, 1, 1), "replicate"),
+        "replication_pad2d": lambda: F.pad(images, (1, 1, 1, 1), "replicate"),
         "batch_norm": norm(),
         "layer_norm": lambda: F.layer_norm(x, (4,)),
         "group_norm": lambda: F.group_norm(images, 3),
@@ -275,6 +285,13 @@ def torch_results(torch):
         "cross_entropy_soft": lambda: F.cross_entropy(x, y.detach()),
         "cross_entropy_smooth": lambda: F.cross_entropy(x, labels, label_smoothing=0.1),
         "l1_loss": lambda: F.l1_loss(x, y),
+        "pairwise_distance": lambda: F.pairwise_distance(x, y),
+        "rrelu": lambda: F.rrelu(x),
+        **{
+            f"{name}_inplace": lambda name=name: getattr(F, name)(x * 1, inplace=True)
+            for name in ("elu", "selu", "celu", "leaky_relu", "rrelu")
+        },
+        "threshold_inplace": lambda: F.threshold(x * 1, 0.5, 0.0, inplace=True),
     }
     gradients = {
         "relu_grad": (lambda: F.relu(x), x),
@@ -299,7 +316,7 @@ def torch_results(torch):
         "layer_norm_grad": (cases["layer_norm"], x),
         "mse_loss_grad": (cases["mse_loss"], x),
         "nll_loss_grad": (cases["nll_loss"], x),
-        "pad_reflect_input_grad": (cases["pad_reflect"], images),
+        "reflection_pad2d_grad": (cases["reflection_pad2d"], images),
     }
     cases.update({name: gradient_of(*call) for name, call in gradients.items()})
     return cases

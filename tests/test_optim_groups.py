@@ -106,8 +106,10 @@ def test_options_without_a_counterpart() -> None:
             cls(params, differentiable=True)
     with pytest.raises(RuntimeError, match="differentiable is not supported"):
         ll.optim.SGD([{"params": params, "differentiable": True}])
-    with pytest.raises(TypeError, match="betas must be floats"):
+    with pytest.raises(ValueError, match="either both floats or both Tensors"):
         ll.optim.Adam(params, betas=(ll.tensor(0.9), 0.9))
+    with pytest.raises(ValueError, match=r"Tensor betas\[0\] must be 1-element, got shape=\(2,\)"):
+        ll.optim.Adam(params, betas=(ll.zeros(2), ll.zeros(2)))
 
 
 def test_a_subclass_written_for_torch() -> None:

@@ -201,6 +201,14 @@ SCHEDULES = {
     "cosine": lambda S, opt: S.CosineAnnealingLR(opt, 12, 1e-5),
     "lambda": lambda S, opt: S.LambdaLR(opt, lambda step: 1 / (1 + step)),
     "linear": lambda S, opt: S.LinearLR(opt, 0.2, total_iters=8),
+    "constant": lambda S, opt: S.ConstantLR(opt, 0.5, total_iters=4),
+    "polynomial": lambda S, opt: S.PolynomialLR(opt, total_iters=15, power=2.0),
+    "times": lambda S, opt: S.MultiplicativeLR(opt, lambda _: 0.9),
+    "restarts": lambda S, opt: S.CosineAnnealingWarmRestarts(opt, 4, 2, 1e-5),
+    "cyclic": lambda S, opt: S.CyclicLR(opt, 1e-4, 0.01, step_size_up=5, mode="triangular2"),
+    "chained": lambda S, opt: S.ChainedScheduler(
+        [S.ConstantLR(opt, 0.1, 4), S.ExponentialLR(opt, 0.9)]
+    ),
     "one-cycle": lambda S, opt: S.OneCycleLR(opt, 0.01, total_steps=20),
     "plateau": lambda S, opt: S.ReduceLROnPlateau(opt, patience=1, threshold=0.1),
     "sequential": lambda S, opt: S.SequentialLR(

@@ -247,7 +247,7 @@ OPS = {
     "matmul": (lambda a: a["v"] @ a["v"], 34, 90),
     "linear": (lambda a: F.linear(a["v"], a["v"], a["v"][0]), 60, 90),
     "cross_entropy": (lambda a: F.cross_entropy(a["v"], a["t"]), 45, 45),
-    "conv2d": (lambda a: F.conv2d(a["x"], a["w"], a["b"], 1, 1), 80, 150),
+    "conv2d": (lambda a: F.conv2d(a["x"], a["w"], a["b"], 1, 1), 80, 155),
     "max_pool2d": (lambda a: F.max_pool2d(a["x"], 2), 96, 110),
     "batch_norm": (lambda a: a["norm"](a["x"]), 135, 120),
     "a module": (lambda a: a["module"](a["v"]), 30, 60),

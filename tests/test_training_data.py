@@ -139,7 +139,7 @@ def test_models_are_given_what_they_take(tmp_path):
 
 
 def test_check_model_leaves_the_statistics():
-    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2))
+    model = nn.Sequential(nn.BatchNorm2d(1), nn.Flatten(), nn.Linear(4, 2)).cpu()
     check_model(model, 2, (1, 2, 2), "cpu")
     assert int(model[0].num_batches_tracked) == 0
     assert model.training

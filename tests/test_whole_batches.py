@@ -79,7 +79,7 @@ KNOWN = {
 }
 UNKNOWN = {
     "a user's": T.Compose([T.RandomCrop(6), T.ToTensor(), Mine(), T.RandomHorizontalFlip()]),
-    "lambda": T.Compose([T.ToTensor(), T.Lambda(lambda image: image + ll.rand(1))]),
+    "lambda": T.Compose([T.ToTensor(), T.Lambda(lambda image: image + ll.rand(1, device="cpu"))]),
     "function": lambda image: float(image.mean()) + float(ll.randn(())),
     "no tensor": T.RandomCrop(5),
 }

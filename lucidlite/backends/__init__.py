@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from lucidlite.backends import cudnn, mps
+from lucidlite.backends import cuda, cudnn, mps
 from lucidlite.backends.base import Backend
 from lucidlite.backends.cupy_backend import make_backend
 from lucidlite.backends.numpy_backend import NumPyBackend
-from lucidlite.device import Device
+from lucidlite.device import Device, default_device
 
-__all__ = ["Backend", "Device", "cpu", "cudnn", "get_backend", "mps"]
+__all__ = [
+    "Backend", "Device", "cpu", "cuda", "cudnn", "default_backend", "get_backend",
+    "get_default_device", "mps", "select_cuda_device",
+]  # fmt: skip
 
 cpu = NumPyBackend()
 _backends: dict[Device, Backend] = {cpu.device: cpu, Device("cpu", 0): cpu}
@@ -24,3 +27,25 @@ def get_backend(device: str | int | Device) -> Backend:
         # "cuda" and "cuda:0" are one device, so one backend
         found = _backends[device] = _backends.setdefault(made.device, made)
     return found
+
+
+def select_cuda_device(device: Device) -> None:
+    """Make "cuda" name this GPU."""
+    _backends[Device("cuda")] = get_backend(device)
+
+
+def default_backend() -> Backend:
+    """The backend of tensors that are made without saying where."""
+    device = default_device()
+    return cpu if device is None else get_backend(device)
+
+
+def get_default_device() -> Device:
+    """Where tensors are made unless they are told. Semantics: torch.get_default_device.
+
+    >>> import lucidlite
+    >>> with lucidlite.device("cpu"):
+    ...     lucidlite.get_default_device()
+    device(type='cpu')
+    """
+    return default_backend().device

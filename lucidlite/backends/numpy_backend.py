@@ -13,6 +13,7 @@ from lucidlite.backends.base import Backend, is_conv_layout
 from lucidlite.backends.kernels import Array, hwnc, nchw
 from lucidlite.backends.numpy_kernels.conv import NumPyConv
 from lucidlite.backends.numpy_kernels.elementwise import NumPyElementwise
+from lucidlite.backends.numpy_kernels.index import NumPyIndex
 from lucidlite.backends.numpy_kernels.layout import contiguous_image, row_major
 from lucidlite.backends.numpy_kernels.loss import NumPyLoss
 from lucidlite.backends.numpy_kernels.matmul import NumPyMatmul
@@ -61,6 +62,7 @@ class NumPyBackend(
     NumPyMatmul,
     NumPyNorm,
     NumPyLoss,
+    NumPyIndex,
     NumPyOptim,
     NumPyReduce,
     NumPySpecial,

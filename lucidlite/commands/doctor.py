@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.backends.cupy_backend import find_cupy
 from lucidlite.blas import blas
+from lucidlite.commands import gpu
 from lucidlite.malloc import keep_freed_memory
 from lucidlite.threads import cores, get_num_threads
 
@@ -64,7 +64,7 @@ def findings() -> Iterator[tuple[str, str, str]]:
     yield "memory", _setting(keep_freed_memory), (
         "LUCIDLITE_MALLOC=default leaves the C library's allocator alone"
     )
-    yield _gpu()
+    yield from gpu.findings()
     for module, (extra, gives, otherwise) in _EXTRAS.items():
         if importlib.util.find_spec(module) is not None:
             version = _version("pillow" if module == "PIL" else module)
@@ -119,19 +119,3 @@ def _setting(ask: Callable[[], Any]) -> str:
         return str(ask())
     except RuntimeError as problem:
         return str(problem).partition("\n")[0]
-
-
-def _gpu() -> tuple[str, str, str]:
-    cupy, missing = find_cupy()
-    if cupy is None:
-        return "GPU", "none", f"device='cuda' raises an error. {missing}"
-    runtime = cupy.cuda.runtime
-    names = [
-        runtime.getDeviceProperties(index)["name"].decode()
-        for index in range(runtime.getDeviceCount())
-    ]
-    return (
-        "GPU",
-        f"{', '.join(names)} through CuPy {cupy.__version__}, CUDA {runtime.runtimeGetVersion()}",
-        "device='cuda' works, and the commands here use it by default",
-    )

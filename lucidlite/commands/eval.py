@@ -42,7 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     device = device_of(args)
     found = open_run(args.place or newest_run(), args, device)
-    loader = make_loader(found.source, found.settings, train=False)
+    loader = make_loader(found.source, found.settings, train=False, device=device)
     classes = list(found.source.open(False, None).classes)
     if classes != found.settings.classes:
         raise error(

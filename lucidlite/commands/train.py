@@ -97,8 +97,8 @@ def run(args: argparse.Namespace) -> int:
         source = find_source(settings.data, settings.data_root, args.download)
     manual_seed(settings.seed)
     model = build(settings, device)
-    train_loader = make_loader(source, settings, True, args.workers)
-    test_loader = make_loader(source, settings, False, args.workers)
+    train_loader = make_loader(source, settings, True, args.workers, device)
+    test_loader = make_loader(source, settings, False, args.workers, device)
     optimizer = make_optimizer(settings.optimizer, model, settings.lr)
     trainer = Trainer(
         model,
@@ -231,7 +231,7 @@ def _finish(
             title = f"{type(trainer.model).__name__} on {Path(settings.data).name}"
             draw_curves(trainer.history, folder / CURVES, title)
             trainer.model.load_state_dict(load_weights(folder / BEST))
-            loader = make_loader(source, settings, False, args.workers)
+            loader = make_loader(source, settings, False, args.workers, trainer.device)
             seen = predict_all(trainer.model, loader, trainer.device)
             images = denormalized(seen.images, settings.mean, settings.std)
             draw_predictions(

@@ -5,6 +5,7 @@ from lucidlite.datasets.cifar import CIFAR10
 from lucidlite.datasets.folder import ImageFolder
 from lucidlite.datasets.images import read_image
 from lucidlite.datasets.mnist import MNIST, FashionMNIST, MNISTSample
+from lucidlite.datasets.on_device import OnDevice
 from lucidlite.datasets.vision import VisionDataset
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "FashionMNIST",
     "ImageFolder",
     "MNISTSample",
+    "OnDevice",
     "VisionDataset",
     "read_image",
     "transforms",

@@ -9,7 +9,8 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.datasets import spatial
-from lucidlite.generator import current_generator, unit_interval
+from lucidlite.generator import current_generator
+from lucidlite.philox import unit_interval
 
 Size = int | Sequence[int]
 

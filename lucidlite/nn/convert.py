@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
+from lucidlite.creation import empty_like
 from lucidlite.device import Device
 from lucidlite.dtypes import as_dtype, dtype, float16, float32, float64
 from lucidlite.grad_mode import no_grad
@@ -42,8 +43,8 @@ class ModuleConversion(ModuleTree):
         """Move the module in place to a device, a floating-point dtype, or those of a tensor.
 
         ``to(device=None, dtype=None, non_blocking=False)``, ``to(dtype)`` or ``to(tensor)``; the
-        dtype is for floating-point parameters and buffers alone. Copies always wait, whatever
-        ``non_blocking`` says. Returns the module. TypeError for a dtype that isn't floating.
+        dtype is for floating-point parameters and buffers alone. ``non_blocking`` changes nothing:
+        weights aren't in pinned memory. Returns the module. TypeError for any other dtype.
 
         >>> import lucidlite
         >>> lucidlite.nn.Linear(2, 1).to(lucidlite.float64).weight.dtype
@@ -60,6 +61,12 @@ class ModuleConversion(ModuleTree):
             return moved.to(kind) if kind is not None and moved.dtype.is_floating_point else moved
 
         return self._apply(convert)
+
+    def to_empty(
+        self, *, device: int | str | Device | None, recurse: bool = True
+    ) -> Self:
+        """Move the module without its values: all parameters and buffers are uninitialised."""
+        return self._apply(lambda tensor: empty_like(tensor, device=device), recurse)
 
     def cpu(self) -> Self:
         """Move the module to the CPU, in place; returns it."""
@@ -85,6 +92,26 @@ class ModuleConversion(ModuleTree):
     def half(self) -> Self:
         """Convert floating-point parameters and buffers to float16; returns the module."""
         return self.to(float16)
+
+    def bfloat16(self) -> Self:
+        """Refused: there is no bfloat16 here."""
+        raise error(
+            NotImplementedError, "bfloat16: there is no such dtype; use half(), or amp.autocast"
+        )
+
+    def share_memory(self) -> Self:
+        """Refused: no processes share tensors here."""
+        raise error(
+            NotImplementedError,
+            "share_memory: tensors can't be shared between processes; use threads, or state_dict()",
+        )
+
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """Refused: nothing is compiled here."""
+        del args, kwargs
+        raise error(
+            NotImplementedError, "compile: there is no compiler; call the module as it is"
+        )
 
 
 def _destination(

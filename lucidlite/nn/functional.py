@@ -3,50 +3,198 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from lucidlite.callsite import error
-from lucidlite.geometry import integer
-from lucidlite.ops import activation, norm
+from lucidlite.ops import activation, norm, units
 from lucidlite.ops.activation import gelu, sigmoid, tanh
+from lucidlite.ops.attention import scaled_dot_product_attention
+from lucidlite.ops.bilinear import bilinear
+from lucidlite.ops.binary_loss import binary_cross_entropy, binary_cross_entropy_with_logits
 from lucidlite.ops.classification import cross_entropy, nll_loss
-from lucidlite.ops.conv import conv2d, pad_from_inside, pad_with_value
+from lucidlite.ops.conv import conv2d
+from lucidlite.ops.conv_transpose import conv_transpose1d, conv_transpose2d
+from lucidlite.ops.distance import cosine_similarity, normalize, pairwise_distance
+from lucidlite.ops.embedding import embedding, embedding_bag
+from lucidlite.ops.feature_dropout import (
+    alpha_dropout,
+    dropout1d,
+    dropout2d,
+    dropout3d,
+    feature_alpha_dropout,
+)
+from lucidlite.ops.fold import fold, unfold
+from lucidlite.ops.gates import glu, gumbel_softmax, prelu, rrelu
 from lucidlite.ops.gather import one_hot
+from lucidlite.ops.group_norm import group_norm, layer_norm
 from lucidlite.ops.inplace import assign
+from lucidlite.ops.interpolate import (
+    interpolate,
+    upsample,
+    upsample_bilinear,
+    upsample_nearest,
+)
+from lucidlite.ops.likelihood import gaussian_nll_loss, kl_div, poisson_nll_loss
 from lucidlite.ops.loss import mse_loss
+from lucidlite.ops.margin_losses import (
+    cosine_embedding_loss,
+    hinge_embedding_loss,
+    margin_ranking_loss,
+    multi_margin_loss,
+    multilabel_margin_loss,
+    multilabel_soft_margin_loss,
+    triplet_margin_loss,
+    triplet_margin_with_distance_loss,
+)
 from lucidlite.ops.matmul import linear
+from lucidlite.ops.multihead import multi_head_attention_forward
 from lucidlite.ops.norm import batch_norm
+from lucidlite.ops.norms import instance_norm, local_response_norm, rms_norm
+from lucidlite.ops.one_dim import (
+    adaptive_avg_pool1d,
+    adaptive_max_pool1d,
+    avg_pool1d,
+    conv1d,
+    max_pool1d,
+)
+from lucidlite.ops.pad import pad
+from lucidlite.ops.pair_losses import huber_loss, l1_loss, smooth_l1_loss, soft_margin_loss
+from lucidlite.ops.pixels import channel_shuffle, pixel_shuffle, pixel_unshuffle
 from lucidlite.ops.pooling import (
     adaptive_avg_pool2d,
     adaptive_max_pool2d,
     avg_pool2d,
     max_pool2d,
 )
+from lucidlite.ops.units import (
+    celu,
+    elu,
+    hardshrink,
+    hardsigmoid,
+    hardswish,
+    hardtanh,
+    leaky_relu,
+    logsigmoid,
+    mish,
+    relu6,
+    selu,
+    silu,
+    softplus,
+    softshrink,
+    softsign,
+    tanhshrink,
+    threshold,
+)
+from lucidlite.ops.unpool import lp_pool1d, lp_pool2d, max_unpool1d, max_unpool2d
+from lucidlite.scope import absent
 from lucidlite.tensor import Tensor
 
 __all__ = [
+    "adaptive_avg_pool1d",
     "adaptive_avg_pool2d",
+    "adaptive_max_pool1d",
     "adaptive_max_pool2d",
+    "alpha_dropout",
+    "avg_pool1d",
     "avg_pool2d",
     "batch_norm",
+    "bilinear",
+    "binary_cross_entropy",
+    "binary_cross_entropy_with_logits",
+    "celu",
+    "celu_",
+    "channel_shuffle",
+    "conv1d",
     "conv2d",
+    "conv_transpose1d",
+    "conv_transpose2d",
+    "cosine_embedding_loss",
+    "cosine_similarity",
     "cross_entropy",
     "dropout",
+    "dropout1d",
+    "dropout2d",
+    "dropout3d",
+    "elu",
+    "elu_",
+    "embedding",
+    "embedding_bag",
+    "feature_alpha_dropout",
+    "fold",
+    "gaussian_nll_loss",
     "gelu",
+    "glu",
+    "group_norm",
+    "gumbel_softmax",
+    "hardshrink",
+    "hardsigmoid",
+    "hardswish",
+    "hardtanh",
+    "hardtanh_",
+    "hinge_embedding_loss",
+    "huber_loss",
+    "instance_norm",
+    "interpolate",
+    "kl_div",
+    "l1_loss",
+    "layer_norm",
     "leaky_relu",
+    "leaky_relu_",
     "linear",
+    "local_response_norm",
     "log_softmax",
+    "logsigmoid",
+    "lp_pool1d",
+    "lp_pool2d",
+    "margin_ranking_loss",
+    "max_pool1d",
     "max_pool2d",
+    "max_unpool1d",
+    "max_unpool2d",
+    "mish",
     "mse_loss",
+    "multi_head_attention_forward",
+    "multi_margin_loss",
+    "multilabel_margin_loss",
+    "multilabel_soft_margin_loss",
     "nll_loss",
+    "normalize",
     "one_hot",
     "pad",
+    "pairwise_distance",
+    "pixel_shuffle",
+    "pixel_unshuffle",
+    "poisson_nll_loss",
+    "prelu",
     "relu",
+    "relu6",
+    "relu_",
+    "rms_norm",
+    "rrelu",
+    "rrelu_",
+    "scaled_dot_product_attention",
+    "selu",
+    "selu_",
     "sigmoid",
+    "silu",
+    "smooth_l1_loss",
+    "soft_margin_loss",
     "softmax",
+    "softmin",
+    "softplus",
+    "softshrink",
+    "softsign",
     "tanh",
+    "tanhshrink",
+    "threshold",
+    "threshold_",
+    "triplet_margin_loss",
+    "triplet_margin_with_distance_loss",
+    "unfold",
+    "upsample",
+    "upsample_bilinear",
+    "upsample_nearest",
 ]
 
 
@@ -57,15 +205,6 @@ def _either(name: str, input: Tensor, op: Callable[[Tensor], Tensor], inplace: b
 def relu(input: Tensor, inplace: bool = False) -> Tensor:
     """``max(input, 0)``. Semantics: torch.nn.functional.relu."""
     return _either("relu_", input, activation.relu, inplace)
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01, inplace: bool = False) -> Tensor:
-    """``input`` where positive, ``negative_slope * input`` elsewhere.
-
-    Semantics: torch.nn.functional.leaky_relu.
-    """
-    op = partial(activation.leaky_relu, negative_slope=negative_slope)
-    return _either("leaky_relu_", input, op, inplace)
 
 
 def dropout(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
@@ -96,6 +235,15 @@ def softmax(
     return activation.softmax(input, dim, dtype)
 
 
+def softmin(
+    input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
+) -> Tensor:
+    """``softmax(-input)`` along ``dim``. Semantics: torch.nn.functional.softmin."""
+    if dim is None:
+        dim = _softmax_dim("softmin", input, _stacklevel)
+    return units.softmin(input, dim, dtype)
+
+
 def log_softmax(
     input: Tensor, dim: int | None = None, _stacklevel: int = 3, dtype: Any = None
 ) -> Tensor:
@@ -105,35 +253,21 @@ def log_softmax(
     return activation.log_softmax(input, dim, dtype)
 
 
-def pad(
-    input: Tensor, pad: Sequence[int], mode: str = "constant", value: float | None = None
-) -> Tensor:
-    """Borders added: ``pad`` is (left, right, top, bottom, ...), last dim first; negative crops.
+def _in_place(function: Callable[..., Tensor]) -> Callable[..., Tensor]:
+    """The form of an activation that writes to its input, under PyTorch's name for it."""
 
-    mode 'constant' fills with ``value`` (0), in any number of dims; 'reflect', 'replicate' and
-    'circular' fill from the input: the last dim of a 2D or 3D one, the last two of a 3D or 4D one,
-    and raise NotImplementedError for others. RuntimeError where more is asked for than there is.
+    def written(input: Tensor, *args: Any, **named: Any) -> Tensor:
+        return function(input, *args, **named, inplace=True)
 
-    >>> import lucidlite
-    >>> lucidlite.nn.functional.pad(lucidlite.ones(2), (1, 0))
-    tensor([0., 1., 1.])
+    written.__name__ = written.__qualname__ = f"{function.__name__}_"
+    written.__doc__ = f"``{function.__name__}`` in place. Semantics: torch.nn.functional."
+    return written
 
-    Semantics: torch.nn.functional.pad.
-    """
-    if not isinstance(pad, (tuple, list)):
-        raise error(TypeError, f"pad: pad must be a tuple of ints, got pad={pad!r}")
-    sizes = tuple(integer("pad", "pad", n) for n in pad)
-    if mode == "constant":
-        return pad_with_value(input, sizes, 0.0 if value is None else value)
-    if mode not in ("reflect", "replicate", "circular"):
-        raise error(NotImplementedError, f"pad: unrecognised padding mode, got mode={mode!r}")
-    if value is not None:
-        raise error(RuntimeError, f"pad: mode {mode!r} doesn't take in value, got value={value}")
-    if (len(sizes), input.dim()) not in ((2, 2), (2, 3), (4, 3), (4, 4)):
-        raise error(
-            NotImplementedError,
-            f"pad: mode {mode!r} pads the last dim of 2D or 3D input or the last two of 3D or 4D "
-            f"input, got pad={sizes}, shape={tuple(input.shape)}",
-        )
-    left, right, top, bottom = sizes if len(sizes) == 4 else (*sizes, 0, 0)
-    return pad_from_inside(input, (left, right, top, bottom), mode)
+
+celu_, elu_, selu_ = _in_place(celu), _in_place(elu), _in_place(selu)
+relu_, leaky_relu_, rrelu_ = _in_place(relu), _in_place(leaky_relu), _in_place(rrelu)
+hardtanh_, threshold_ = _in_place(hardtanh), _in_place(threshold)
+
+
+def __getattr__(name: str) -> Any:
+    raise absent("module 'lucidlite.nn.functional'", name, __all__)

@@ -79,6 +79,14 @@ class ModuleHooks(ModuleState):
         """
         return add_hook(self._backward_hooks, hook, prepend)
 
+    def register_backward_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
+        """Refused: PyTorch's older hook, which saw the gradients of one operation only."""
+        raise error(
+            NotImplementedError,
+            "register_backward_hook: deprecated in PyTorch and absent here, "
+            f"use register_full_backward_hook, got hook={hook!r}",
+        )
+
     def register_full_backward_pre_hook(
         self, hook: Callable[..., Any], prepend: bool = False
     ) -> RemovableHandle:

@@ -235,8 +235,8 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Generator | None = N
     _require_float("orthogonal_", tensor)
     if tensor.numel() == 0:
         return tensor
-    rows = tensor.shape[0]
-    drawn = _source(generator).normal((rows, tensor.numel() // rows), np.float64)
+    size = (tensor.shape[0], tensor.numel() // tensor.shape[0])
+    drawn = _source(generator).normal(size, np.float64)
     wide = drawn.shape[0] < drawn.shape[1]
     q, r = np.linalg.qr(drawn.T if wide else drawn)
     # With the signs of r's diagonal all orthogonal matrices are equally likely (Mezzadri, 2007).
@@ -258,9 +258,8 @@ def sparse_(
     rows, columns = tensor.shape
     source = _source(generator)
     values = source.normal((rows, columns), kind) * std
-    zeros = math.ceil(sparsity * rows)
     for column in range(columns):
-        values[source.permutation(rows)[:zeros], column] = 0
+        values[source.permutation(rows)[: math.ceil(sparsity * rows)], column] = 0
     return _write(tensor, values)
 
 
@@ -284,12 +283,15 @@ def _xavier_std(tensor: Tensor, gain: float) -> float:
     return gain * math.sqrt(2.0 / fans) if fans else 0.0
 
 
-def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     modes = ["fan_in", "fan_out"]
     if mode.lower() not in modes:
         raise error(ValueError, f"Mode {mode} not supported, please use one of {modes}")
-    fan = _calculate_fan_in_and_fan_out(tensor)[modes.index(mode.lower())]
-    return calculate_gain(nonlinearity, a) / math.sqrt(fan)
+    return _calculate_fan_in_and_fan_out(tensor)[modes.index(mode.lower())]
+
+
+def _kaiming_std(tensor: Tensor, a: float, mode: str, nonlinearity: str) -> float:
+    return calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode))
 
 
 def _warn_if_empty(tensor: Tensor) -> bool:
@@ -337,3 +339,12 @@ def _write(tensor: Tensor, values: NDArray[Any]) -> Tensor:
     finally:
         tensor.bump_version()
     return tensor
+
+
+def __getattr__(name: str) -> Any:  # PyTorch's old names have no underscore
+    function = globals().get(f"{name}_")
+    if name.startswith("_") or function is None:
+        raise AttributeError(f"module 'lucidlite.nn.init' has no attribute '{name}'")
+    text = f"`nn.init.{name}` is now deprecated in favor of `nn.init.{name}_`."
+    warnings.warn(text, FutureWarning, stacklevel=2)
+    return function

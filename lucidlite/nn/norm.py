@@ -1,7 +1,8 @@
-"""Batch normalization layers."""
+"""Batch and instance normalization layers."""
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from lucidlite.callsite import error
@@ -128,3 +129,88 @@ class BatchNorm2d(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() != 4:
             raise error(ValueError, f"BatchNorm2d: expected 4D input (got {input.dim()}D input)")
+
+
+class _InstanceNorm(_BatchNorm):
+    """What the layers share: ``_BatchNorm`` with other defaults, over each example by itself."""
+
+    rank: int
+
+    def __init__(
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias=bias
+        )
+
+    def _check_input_dim(self, input: Tensor) -> None:
+        ranks = self.rank + 1, self.rank + 2
+        name = type(self).__name__
+        if input.dim() not in ranks:
+            raise error(
+                ValueError,
+                f"{name}: expected {ranks[0]}D or {ranks[1]}D input (got {input.dim()}D input)",
+            )
+        dim = input.dim() - self.rank - 1
+        channels = input.shape[dim]
+        if channels == self.num_features:
+            return
+        if self.affine:
+            raise error(
+                ValueError,
+                f"{name}: expected input's size at dim={dim} to match num_features "
+                f"({self.num_features}), but got: {channels}",
+            )
+        warnings.warn(
+            f"{name}: input's size at dim={dim} does not match num_features, which is not used "
+            f"because affine=False; got size={channels}, num_features={self.num_features}",
+            stacklevel=4,
+        )
+
+    def forward(self, input: Tensor) -> Tensor:
+        self._check_input_dim(input)
+        single = input.dim() == self.rank + 1
+        out = F.instance_norm(
+            input.unsqueeze(0) if single else input,
+            self.running_mean,
+            self.running_var,
+            self.weight,
+            self.bias,
+            self.training or not self.track_running_stats,
+            0.0 if self.momentum is None else self.momentum,
+            self.eps,
+        )
+        return out.squeeze(0) if single else out
+
+
+class InstanceNorm1d(_InstanceNorm):
+    """Every channel of (N, C, L) or (C, L) by itself: see ``InstanceNorm2d``.
+
+    Semantics: torch.nn.InstanceNorm1d.
+    """
+
+    rank = 1
+
+
+class InstanceNorm2d(_InstanceNorm):
+    """Every channel of every image with mean 0 and variance 1: see ``functional.instance_norm``.
+
+    Input (N, C, H, W) or (C, H, W). Without ``affine`` and running statistics by default.
+
+    >>> from lucidlite import nn, arange
+    >>> nn.InstanceNorm2d(2)(arange(8.0).view(1, 2, 2, 2)).mean((2, 3)).abs().max() < 1e-6
+    tensor(True)
+
+    Semantics: torch.nn.InstanceNorm2d. Source: Ulyanov et al., 2016.
+    """
+
+    rank = 2

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
 from lucidlite.grad_mode import grad_mode
-from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_tensor, floating, to_dtype, widened, wrap_dim
-from lucidlite.ops.compare import gt
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.unary import exp
 from lucidlite.saved import OUT
@@ -53,23 +52,6 @@ def relu_grad_vjp(node: Node, grad: Tensor) -> Gradients:
 def _check_floating(op: str, input: Tensor) -> None:
     if input.array.dtype.kind != "f":
         raise error(NotImplementedError, f"{op}: not implemented for {input.dtype}; use float()")
-
-
-def leaky_relu(input: Tensor, negative_slope: float = 0.01) -> Tensor:
-    """``input`` where positive, ``negative_slope * input`` elsewhere.
-
-    Semantics: torch.nn.functional.leaky_relu.
-    """
-    check_tensor("leaky_relu", "input", input)
-    _check_floating("leaky_relu", input)
-    slope = input.backend.asarray(negative_slope, input.array.dtype)
-    out = where(input.detach() > 0, input.detach(), input.detach() * wrap(slope, input.backend))
-    return record(out.array, leaky_relu_vjp, (input,), (negative_slope,), save=(input,))
-
-
-def leaky_relu_vjp(node: Node, grad: Tensor, negative_slope: float) -> Tensor:
-    (x,) = node.saved_tensors
-    return where(gt(x, 0), grad, grad * negative_slope)
 
 
 def sigmoid(input: Tensor) -> Tensor:
@@ -153,6 +135,8 @@ def softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def softmax_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
+    if not grad_mode.enabled:
+        return _softmax_grad(node, grad, dim, False)
     y, grad = widened(*node.saved_tensors, grad)
     weighted = grad * y
     return weighted - y * sum(weighted, dim, keepdim=True)
@@ -165,12 +149,22 @@ def log_softmax(input: Tensor, dim: int, dtype: Any = None) -> Tensor:
 
 
 def log_softmax_vjp(node: Node, grad: Tensor, dim: int) -> Tensor:
+    if not grad_mode.enabled:
+        return _softmax_grad(node, grad, dim, True)
     y, grad = widened(*node.saved_tensors, grad)
     return grad - exp(y) * sum(grad, dim, keepdim=True)
 
 
+def _softmax_grad(node: Node, grad: Tensor, dim: int, logarithm: bool) -> Tensor:
+    (y,) = node.saved_tensors
+    backend = grad.backend
+    return fresh(wrap(backend.softmax_grad(grad.array, y.array, dim, logarithm), backend))
+
+
 def _softmax_input(op: str, input: Tensor, dim: int, dtype: Any) -> tuple[Tensor, int]:
     check_tensor(op, "input", input)
+    if precision.active and dtype is None:
+        (input,) = precision.cast(op, input)
     if dtype is not None:
         input = to_dtype(input, as_dtype(dtype, op).numpy)
     axis = wrap_dim(op, dim, input.array.ndim)

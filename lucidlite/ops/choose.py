@@ -49,8 +49,8 @@ def where(condition: Any, input: Any = None, other: Any = None) -> Any:
         )
     if not hasattr(input, "array") and not hasattr(other, "array"):
         kind = result_type(input, other).numpy
-        input = wrap(condition.backend.asarray(input, kind), condition.backend)
-        other = wrap(condition.backend.asarray(other, kind), condition.backend)
+        input = wrap(condition.backend.constant(input, kind), condition.backend)
+        other = wrap(condition.backend.constant(other, kind), condition.backend)
     x, y = operands("where", input, other)
     check_device("where", condition, x, y)
     mask = condition.array if condition.array.dtype.kind == "b" else condition.array != 0
@@ -108,22 +108,26 @@ def clamp(input: Tensor, min: Any = None, max: Any = None) -> Tensor:
 
     Semantics: torch.clamp (where min exceeds max the result is max).
     """
-    check_tensor("clamp", "input", input)
+    return _clamped("clamp", input, min, max)
+
+
+def _clamped(op: str, input: Tensor, min: Any, max: Any) -> Tensor:
+    check_tensor(op, "input", input)
     if min is None and max is None:
         raise error(RuntimeError, "clamp: at least one of 'min' or 'max' must not be None")
     tensors = [isinstance(b, TensorBase) for b in (min, max) if b is not None]
     if all(tensors):
-        return _clamp_tensors(input, min, max)
+        return _clamp_tensors(op, input, min, max)
     min, max = _bound("min", min), _bound("max", max)
     kind = result_type(input, *(b for b in (min, max) if b is not None))
     x = to_dtype(input, kind.numpy)
     check_dtype("clamp", x, "fiu")
     low = None if min is None else number_array("clamp", min, x)
     high = None if max is None else number_array("clamp", max, x)
-    if low is not None and high is not None and low > high:
+    if min is not None and max is not None and min > max:
         low = high
     out = x.backend.xp.asarray(x.backend.call("clip", x.array, low, high))
-    return record(out, clamp_vjp, (x,), (min, max), save=(x,))
+    return record(out, clamp_vjp, (x,), (min, max), save=(x,), name=op)
 
 
 def _bound(name: str, value: Any) -> Any:
@@ -146,7 +150,7 @@ def clamp_vjp(node: Node, grad: Tensor, min: Any, max: Any) -> Tensor:
     return where(inside, grad, 0)
 
 
-def _clamp_tensors(input: Tensor, min: Tensor | None, max: Tensor | None) -> Tensor:
+def _clamp_tensors(op: str, input: Tensor, min: Tensor | None, max: Tensor | None) -> Tensor:
     bounds = [b for b in (min, max) if b is not None]
     check_device("clamp", input, *bounds)
     check_broadcast("clamp", input, *bounds)
@@ -160,7 +164,8 @@ def _clamp_tensors(input: Tensor, min: Tensor | None, max: Tensor | None) -> Ten
         out = x.backend.map("maximum", out, low.array)
     if high is not None:
         out = x.backend.map("minimum", out, high.array)
-    return record(out, clamp_tensors_vjp, (x, low, high), save=(x, low, high), name="clamp_tensor")
+    inputs = (x, low, high)
+    return record(out, clamp_tensors_vjp, inputs, save=inputs, name=f"{op}_tensor")
 
 
 def clamp_tensors_vjp(node: Node, grad: Tensor) -> Gradients:
@@ -174,6 +179,16 @@ def clamp_tensors_vjp(node: Node, grad: Tensor) -> Gradients:
         where((x < low) & (low < high), grad, 0),
         where((x > high) | (high < low), grad, 0),
     )
+
+
+def clamp_min(input: Tensor, min: Any) -> Tensor:
+    """Values limited to ``min`` from below. Semantics: torch.clamp_min."""
+    return _clamped("clamp_min", input, min, None)
+
+
+def clamp_max(input: Tensor, max: Any) -> Tensor:
+    """Values limited to ``max`` from above. Semantics: torch.clamp_max."""
+    return _clamped("clamp_max", input, None, max)
 
 
 def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:

@@ -13,7 +13,8 @@ from lucidlite.ops.activation import log_softmax, softmax
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_device, check_tensor, to_dtype
 from lucidlite.ops.gather import gather, scatter_add
-from lucidlite.ops.loss import check_reduction, check_scores, refuse_deprecated
+from lucidlite.ops.loss import as_one, check_reduction, check_scores, refuse_deprecated
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import reshape, squeeze, unsqueeze
 from lucidlite.tape import needs_grad, record, wrap
@@ -23,11 +24,8 @@ if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
 
 
-def _checked_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> tuple[Tensor, bool]:
-    """Class indices (N, ...) for scores (N, C, ...), (N) for (N, C), () for (C): checked.
-
-    And whether none of them is ``ignore_index``, as far as a look at the largest tells.
-    """
+def _checked_targets(op: str, input: Tensor, target: Any) -> Tensor:
+    """Classes (N, ...) for scores (N, C, ...), (N) for (N, C), () for (C): in shape and dtype."""
     check_tensor(op, "input", input)
     check_tensor(op, "target", target)
     check_device(op, input, target)
@@ -50,19 +48,24 @@ def _checked_targets(op: str, input: Tensor, target: Any, ignore_index: int) -> 
             RuntimeError,
             f"{op}: expected target of class indices to have dtype int64, got {target.dtype}",
         )
-    classes = x[0] if len(x) == 1 else x[1]
-    t_array = target.array
-    # Seen without a sign a negative number is large, so one look shows that all are classes.
-    looked = t_array.size and t_array.dtype.itemsize == 8
-    if looked and t_array.view(np.uint64).max() < classes:
-        return target, not 0 <= ignore_index < classes
-    wrong = ((t_array < 0) | (t_array >= classes)) & (t_array != ignore_index)
-    if bool(wrong.any()):
-        first = t_array[wrong].reshape(-1)[0]
-        raise error(
-            IndexError, f"{op}: target {int(first)} is out of bounds, got {classes} classes"
-        )
-    return target, False
+    return target  # type: ignore[no-any-return]
+
+
+def _classes(input: Tensor) -> int:
+    x = input.array.shape
+    return int(x[0] if len(x) == 1 else x[1])
+
+
+def _out_of_bounds(op: str, classes: int) -> str:
+    return f"{op}: target {{}} is out of bounds, got {classes} classes"
+
+
+def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> bool:
+    """IndexError for a target that is no class; whether it was seen that none is ignored."""
+    classes = _classes(input)
+    rule = _out_of_bounds(op, classes)
+    every = input.backend.check_index(target.array, 0, classes, IndexError, rule, ignore_index)
+    return every and not 0 <= ignore_index < classes
 
 
 def nll_loss(
@@ -89,7 +92,10 @@ def nll_loss(
     """
     refuse_deprecated("nll_loss", size_average, reduce)
     check_reduction("nll_loss", reduction)
-    target, _ = _checked_targets("nll_loss", input, target, ignore_index)
+    if precision.active:
+        input, weight = precision.cast("nll_loss", input, weight)
+    target = _checked_targets("nll_loss", input, target)
+    _check_classes("nll_loss", input, target, ignore_index)
     check_scores("nll_loss", input)
     return _nll_loss("nll_loss", input, target, weight, ignore_index, reduction)
 
@@ -182,6 +188,8 @@ def cross_entropy(
             "cross_entropy: label_smoothing must be between 0.0 and 1.0, "
             f"got label_smoothing={label_smoothing}",
         )
+    if precision.active:
+        input, target, weight = precision.cast("cross_entropy", input, target, weight)
     check_tensor("cross_entropy", "input", input)
     check_tensor("cross_entropy", "target", target)
     if target.array.shape == input.array.shape:
@@ -199,11 +207,11 @@ def cross_entropy(
             )
         _check_weight("cross_entropy", input, weight)
         return _soft_cross_entropy(input, target, weight, reduction, label_smoothing)
-    target, every = _checked_targets("cross_entropy", input, target, ignore_index)
-    check_scores("cross_entropy", input)
+    target = _checked_targets("cross_entropy", input, target)
     if input.array.ndim == 2 and weight is None and not label_smoothing and reduction != "none":
-        skip = None if every else ignore_index
-        return _cross_entropy(input, target, skip, reduction == "mean")
+        return _cross_entropy(input, target, ignore_index, reduction == "mean")
+    _check_classes("cross_entropy", input, target, ignore_index)
+    check_scores("cross_entropy", input)
     dim = 0 if input.array.ndim == 1 else 1
     logp = log_softmax(input, dim)
     loss = _nll_loss("cross_entropy", logp, target, weight, ignore_index, reduction)
@@ -241,15 +249,20 @@ def _soft_cross_entropy(
     if reduction == "sum":
         return total
     samples: float = input.array.size / max(input.array.shape[dim], 1)
-    return total / samples
+    return as_one("cross_entropy_soft", total / samples)
 
 
-def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int | None, mean: bool) -> Tensor:
-    """The usual case as one kernel, which hands back the gradient as its state."""
+def _cross_entropy(input: Tensor, target: Tensor, ignore_index: int, mean: bool) -> Tensor:
+    """The usual case as one kernel, which may look at the targets itself."""
     backend = input.backend
-    keep = needs_grad(input)[0]
-    loss, state = backend.cross_entropy(input.array, target.array, ignore_index, mean, keep)
-    args = (ignore_index, mean)
+    skip: int | None = ignore_index
+    alarm = backend.alarm(IndexError, _out_of_bounds("cross_entropy", _classes(input)))
+    if not alarm and _check_classes("cross_entropy", input, target, ignore_index):
+        skip = None
+    check_scores("cross_entropy", input)
+    keep, looks = needs_grad(input)[0], (alarm,) if alarm else ()
+    loss, state = backend.cross_entropy(input.array, target.array, skip, mean, keep, *looks)
+    args = (skip, mean)
     return record(loss, cross_entropy_vjp, (input, None), args, (input, target), state)
 
 
@@ -261,7 +274,9 @@ def cross_entropy_vjp(
         state, backend = node.kernel_state(), grad.backend
         if backend is cpu and grad.array == 1:  # the usual seed
             return wrap(state, backend), None
-        return wrap(backend.map("multiply", state, grad.array), backend), None
+        arrays = x.array, target.array
+        out = backend.cross_entropy_backward(grad.array, state, *arrays, ignore_index)
+        return wrap(out, backend), None
     kept = target == target if ignore_index is None else target != ignore_index
     scale = to_dtype(kept, x.array.dtype)
     if mean:

@@ -144,12 +144,12 @@ def _with_scalar(
         x = to_dtype(x, kind)
         kind = float32.numpy if wide and kind == np.float16 else kind
         if -6e4 < y < 6e4:  # fits every float dtype
-            return x, wrap(backend.asarray(y, kind), backend)
-        return x, wrap(backend.asarray(cpu.cast(_checked_int(op, y), kind)), backend)
+            return x, wrap(backend.constant(y, kind), backend)
+        return x, wrap(backend.constant(cpu.cast(_checked_int(op, y), kind), kind), backend)
     try:
-        array = backend.asarray(y, kind)
+        array = backend.constant(y, kind)
     except OverflowError:  # too big for the dtype: its low bits, as in PyTorch
-        array = backend.asarray(_checked_int(op, y).astype(kind))
+        array = backend.constant(_checked_int(op, y).astype(kind), kind)
     return to_dtype(x, kind), wrap(array, backend)
 
 
@@ -185,7 +185,7 @@ def number_array(op: str, value: Any, like: TensorBase) -> Any:
             f"{op}: value cannot be converted to type {like.dtype} without overflow, "
             f"got value={value}",
         )
-    return like.backend.asarray(value, kind)
+    return like.backend.constant(value, kind)
 
 
 def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, TensorBase]:
@@ -200,9 +200,10 @@ def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, Tens
     )
 
 
-def moved(input: TensorBase, backend: Backend) -> Tensor:
+def moved(input: TensorBase, backend: Backend, non_blocking: bool = False) -> Tensor:
     """``input`` on another device; its gradient comes back to this one."""
-    array = backend.asarray(input.backend.to_numpy(input.array))
+    host = input.backend.to_numpy(input.array)
+    array = backend.send(host) if non_blocking else backend.asarray(host)
     return record(array, moved_vjp, (input,), (input.backend,), name="to", backend=backend)
 
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 
 def _compare(op: str, function: str, input: Any, other: Any) -> Tensor:
+    check_tensor(op, "input", input)
     x, y = operands(op, input, other)
     try:
         return wrap(x.backend.map(function, x.array, y.array), x.backend)
@@ -140,6 +141,46 @@ def isfinite(input: Tensor) -> Tensor:
     return _test("isfinite", input)
 
 
+def isreal(input: Tensor) -> Tensor:
+    """True: there are no complex numbers here. Semantics: torch.isreal."""
+    check_tensor("isreal", "input", input)
+    return wrap(input.backend.xp.ones(input.array.shape, bool), input.backend)
+
+
+def isposinf(input: Tensor) -> Tensor:
+    """True where +infinity. Semantics: torch.isposinf."""
+    return eq(input, float("inf")) if input.is_floating_point() else ne(input, input)
+
+
+def isneginf(input: Tensor) -> Tensor:
+    """True where -infinity. Semantics: torch.isneginf."""
+    return eq(input, -float("inf")) if input.is_floating_point() else ne(input, input)
+
+
+def signbit(input: Tensor) -> Tensor:
+    """True where negative, of -0 too. Semantics: torch.signbit."""
+    check_tensor("signbit", "input", input)
+    if input.array.dtype.kind != "f":
+        return lt(input, 0)
+    return _test("signbit", input)
+
+
+def bitwise_left_shift(input: Any, other: Any) -> Tensor:
+    """Bits moved up. Semantics: torch.bitwise_left_shift."""
+    return _shifted("bitwise_left_shift", "left_shift", input, other)
+
+
+def bitwise_right_shift(input: Any, other: Any) -> Tensor:
+    """Bits moved down, the sign staying. Semantics: torch.bitwise_right_shift."""
+    return _shifted("bitwise_right_shift", "right_shift", input, other)
+
+
+def _shifted(op: str, function: str, input: Any, other: Any) -> Tensor:
+    x, y = operands(op, input, other)
+    check_dtype(op, x, "iu")
+    return _compare(op, function, x, y)
+
+
 def isclose(
     input: Tensor, other: Tensor, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False
 ) -> Tensor:
@@ -177,6 +218,18 @@ def equal(input: Tensor, other: Tensor) -> bool:
     if input.array.shape != other.array.shape:
         return False
     return bool(eq(input, other).array.all())
+
+
+def is_floating_point(input: Tensor) -> bool:
+    """Whether the dtype is a floating-point one. Semantics: torch.is_floating_point."""
+    check_tensor("is_floating_point", "input", input)
+    return bool(input.array.dtype.kind == "f")
+
+
+def is_complex(input: Tensor) -> bool:
+    """False: there are no complex numbers here. Semantics: torch.is_complex."""
+    check_tensor("is_complex", "input", input)
+    return False
 
 
 def is_tensor(value: Any) -> bool:

@@ -12,7 +12,7 @@ from lucidlite.callsite import error
 from lucidlite.geometry import Window, conv_window
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import check_device, check_tensor
-from lucidlite.ops.indexing import getitem, index_put_add, taken
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import squeeze, unsqueeze
 from lucidlite.tape import fresh, record, wrap
@@ -52,50 +52,57 @@ def conv2d(
 
     Semantics: torch.nn.functional.conv2d.
     """
+    if precision.active:
+        input, weight, bias = precision.cast("conv2d", input, weight, bias)
     check_tensor("conv2d", "input", input)
     check_tensor("conv2d", "weight", weight)
     # What a kernel derives from a weight is worth keeping where the weight stays as it is. (Asked
     # before anybody here holds the array: holders are counted.)
     memo = None if grad_mode.enabled else weight.version_cell().memo(weight)
-    x, w = input.array, weight.array
-    window = conv_window("conv2d", x.shape, w.shape, stride, padding, dilation, groups)
+    shape = input.array.shape
+    window = conv_window("conv2d", shape, weight.array.shape, stride, padding, dilation, groups)
+    check_operands("conv2d", input, weight, bias, weight.array.shape[0])
+    if len(shape) == 3:
+        return squeeze(convolved(unsqueeze(input, 0), weight, bias, window, groups, memo), 0)
+    return convolved(input, weight, bias, window, groups, memo)
+
+
+def check_operands(
+    op: str, input: Tensor, weight: Tensor, bias: Tensor | None, outputs: int
+) -> None:
+    """Refuse a weight or bias of another device or dtype, a bias of another size, and bools."""
     if weight.backend is not input.backend:
-        check_device("conv2d", input, weight)
-    if w.dtype != x.dtype:
-        raise _mixed(input, "weight", weight)
-    if x.dtype.kind == "b":
-        raise error(NotImplementedError, "conv2d: not implemented for dtype=torch.bool")
-    if bias is not None:
-        _check_bias(bias, input, w)
-    if x.ndim == 3:
-        return squeeze(_conv2d(unsqueeze(input, 0), weight, bias, window, groups, memo), 0)
-    return _conv2d(input, weight, bias, window, groups, memo)
-
-
-def _check_bias(bias: Tensor, input: Tensor, w: Any) -> None:
-    check_tensor("conv2d", "bias", bias)
+        check_device(op, input, weight)
+    kind = input.array.dtype
+    if weight.array.dtype != kind:
+        raise _mixed(op, input, "weight", weight)
+    if kind.kind == "b":
+        raise error(NotImplementedError, f"{op}: not implemented for dtype=torch.bool")
+    if bias is None:
+        return
+    check_tensor(op, "bias", bias)
     if bias.backend is not input.backend:
-        check_device("conv2d", input, bias)
-    b = bias.array
-    if b.shape != w.shape[:1]:
+        check_device(op, input, bias)
+    if bias.array.shape != (outputs,):
         raise error(
             RuntimeError,
-            f"conv2d: given weight of size {list(w.shape)}, expected bias to be 1-dimensional with "
-            f"{w.shape[0]} elements, but got bias of size {list(b.shape)} instead",
+            f"{op}: given weight of size {list(weight.array.shape)}, expected bias to be "
+            f"1-dimensional with {outputs} elements, but got bias of size "
+            f"{list(bias.array.shape)} instead",
         )
-    if b.dtype != w.dtype:
-        raise _mixed(input, "bias", bias)
+    if bias.array.dtype != kind:
+        raise _mixed(op, input, "bias", bias)
 
 
-def _mixed(input: Tensor, name: str, other: Tensor) -> RuntimeError:
+def _mixed(op: str, input: Tensor, name: str, other: Tensor) -> RuntimeError:
     return error(
         RuntimeError,
-        f"conv2d: input and {name} should have the same dtype, got input={input.dtype}, "
+        f"{op}: input and {name} should have the same dtype, got input={input.dtype}, "
         f"{name}={other.dtype}",
     )
 
 
-def _conv2d(
+def convolved(
     input: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -103,6 +110,7 @@ def _conv2d(
     groups: int,
     memo: dict[Any, Any] | None = None,
 ) -> Tensor:
+    """``conv2d`` of a batch, with its settings as a checked window."""
     x, b = input.array, None if bias is None else bias.array
     # Images, and what the kernel keeps of them, are for the weight's gradient alone.
     keep = grad_mode.enabled and weight.requires_grad
@@ -140,7 +148,7 @@ def conv2d_input_grad(
 def conv2d_input_grad_vjp(node: Node, grad: Tensor, window: Window, groups: int) -> Gradients:
     g, w = node.saved_tensors
     return (
-        _conv2d(grad, w, None, window, groups) if node.needs_input_grad[0] else None,
+        convolved(grad, w, None, window, groups) if node.needs_input_grad[0] else None,
         conv2d_weight_grad(g, grad, w.array.shape, window, groups)
         if node.needs_input_grad[1]
         else None,
@@ -159,77 +167,8 @@ def conv2d_weight_grad(
 def conv2d_weight_grad_vjp(node: Node, grad: Tensor, window: Window, groups: int) -> Gradients:
     g, x = node.saved_tensors
     return (
-        _conv2d(x, grad, None, window, groups) if node.needs_input_grad[0] else None,
+        convolved(x, grad, None, window, groups) if node.needs_input_grad[0] else None,
         conv2d_input_grad(g, grad, x.array.shape, window, groups)
         if node.needs_input_grad[1]
         else None,
     )
-
-
-def pad_from_inside(input: Tensor, padding: tuple[int, int, int, int], mode: str) -> Tensor:
-    """Borders (left, right, top, bottom) filled from the image: reflect, replicate or circular.
-
-    Semantics: torch.nn.functional.pad.
-    """
-    height, width = input.array.shape[-2:]
-    left, right, top, bottom = padding
-    rows = _source("pad", height, top, bottom, mode)
-    columns = _source("pad", width, left, right, mode)
-    backend = input.backend
-    row = wrap(backend.asarray(rows).reshape(-1, 1), backend)
-    column = wrap(backend.asarray(columns), backend)
-    return taken(input, (Ellipsis, row, column), f"pad_{mode}")
-
-
-def pad_with_value(input: Tensor, padding: tuple[int, ...], value: float) -> Tensor:
-    """Borders of one value: (before, after) of the last dim, then of the one before it, ...
-
-    Negative sizes crop. Semantics: torch.nn.functional.pad.
-    """
-    check_tensor("pad", "input", input)
-    ndim = input.array.ndim
-    if len(padding) % 2 or len(padding) > 2 * ndim:
-        raise error(
-            RuntimeError,
-            f"pad: padding length must be even and at most twice the number of dimensions, "
-            f"got pad={padding}, shape={tuple(input.array.shape)}",
-        )
-    pairs = [(0, 0)] * (ndim - len(padding) // 2)
-    pairs += [(padding[i], padding[i + 1]) for i in range(len(padding) - 2, -1, -2)]
-    shape = tuple(n + a + b for n, (a, b) in zip(input.array.shape, pairs, strict=True))
-    if any(n < 0 for n in shape):
-        raise error(
-            RuntimeError,
-            f"pad: resulted in a negative output size, got pad={padding}, "
-            f"shape={tuple(input.array.shape)}",
-        )
-    inner = tuple(slice(max(a, 0), n - max(b, 0)) for n, (a, b) in zip(shape, pairs, strict=True))
-    kept = tuple(
-        slice(max(-a, 0), n - max(-b, 0))
-        for n, (a, b) in zip(input.array.shape, pairs, strict=True)
-    )
-    out = input.backend.padded(input.array[kept], shape, inner, value)
-    return record(out, pad_vjp, (input,), (inner, kept, input.array.shape))
-
-
-def pad_vjp(
-    node: Node, grad: Tensor, inner: tuple[slice, ...], kept: tuple[slice, ...], shape: Any
-) -> Tensor:
-    return index_put_add(getitem(grad, inner), kept, (), shape)
-
-
-def _source(op: str, n: int, before: int, after: int, mode: str) -> list[int]:
-    """For each place of a padded axis, the element of the axis it copies."""
-    limit = {"reflect": n - 1, "circular": n}.get(mode)
-    if limit is not None and max(before, after) > limit:
-        raise error(
-            RuntimeError,
-            f"{op}: padding size should be less than the corresponding input dimension for mode "
-            f"'{mode}', got padding={(before, after)}, size={n}",
-        )
-    places = range(-before, n + after)
-    if mode == "replicate":
-        return [min(max(i, 0), n - 1) for i in places]
-    if mode == "circular":
-        return [i % n for i in places]
-    return [-i if i < 0 else 2 * (n - 1) - i if i >= n else i for i in places]

@@ -21,6 +21,7 @@ from lucidlite.ops.common import (
     operands,
     zero_vjp,
 )
+from lucidlite.ops.precision import precision
 from lucidlite.ops.unary import clone, log
 from lucidlite.saved import OUT
 from lucidlite.tape import needs_grad, record, wrap
@@ -85,6 +86,7 @@ def sub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
 
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Tensor:
     """``other - alpha * input``. Semantics: torch.rsub."""
+    check_tensor("rsub", "input", input)
     return _sub("rsub", other, input, alpha)
 
 
@@ -126,6 +128,8 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None) -> Tensor:
     Semantics: torch.div.
     """
     if rounding_mode is None:
+        if precision.active and not hasattr(input, "array"):  # PyTorch takes the reciprocal
+            (other,) = precision.cast("reciprocal", other)
         x, y = operands("div", input, other, floating=True, wide=True)
         need_x, need_y = needs_grad(x, y)
         save = (x if need_y else None, y if need_x or need_y else None)
@@ -201,6 +205,8 @@ def remainder_vjp(node: Node, grad: Tensor) -> Gradients:
 
 def pow(input: Any, exponent: Any) -> Tensor:
     """``input ** exponent``. Semantics: torch.pow."""
+    if precision.active:
+        input, exponent = precision.cast("pow", input, exponent)
     if not hasattr(exponent, "array") and hasattr(input, "array"):
         if isinstance(exponent, np.ndarray):
             exponent = wrap(input.backend.asarray(exponent), input.backend)
@@ -218,9 +224,9 @@ def pow(input: Any, exponent: Any) -> Tensor:
 
 def _pow_negative(x: Tensor, y: Tensor) -> Any:
     """Integer powers where some exponents are negative: the inverse of 1 or -1, else 0."""
-    map, zero = x.backend.map, x.backend.asarray(0, x.array.dtype)
+    map, zero = x.backend.map, x.backend.constant(0, x.array.dtype)
     size = map("absolute", y.array)
-    unit = map("equal", map("absolute", x.array), x.backend.asarray(1, x.array.dtype))
+    unit = map("equal", map("absolute", x.array), x.backend.constant(1, x.array.dtype))
     out = map("power", x.array, size)
     return x.backend.select(map("logical_or", unit, y.array >= 0), out, zero)
 
@@ -291,7 +297,7 @@ def lerp(input: Tensor, end: Tensor, weight: Any) -> Tensor:
     scalar = not hasattr(weight, "array")
     if scalar:  # a number stays float32 beside float16
         kind = np.promote_types(input.array.dtype, np.float32)
-        weight = wrap(input.backend.asarray(weight, kind), input.backend)
+        weight = wrap(input.backend.constant(weight, kind), input.backend)
     for name, other in (("end", end), ("weight", end if scalar else weight)):
         if other.array.dtype != input.array.dtype:
             raise error(

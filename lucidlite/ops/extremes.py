@@ -37,6 +37,16 @@ def found_type(op: str) -> Any:
 _TYPES = {"max": found_type("max"), "min": found_type("min")}
 
 
+class Limits(NamedTuple):
+    """The smallest and the largest value."""
+
+    min: Any
+    max: Any
+
+    def __repr__(self) -> str:
+        return f"torch.return_types.aminmax(\nmin={self.min!r},\nmax={self.max!r})"
+
+
 def amax(input: Tensor, dim: Dim = (), keepdim: bool = False) -> Tensor:
     """The largest value over ``dim``; ties share the gradient. Semantics: torch.amax."""
     return _extreme("amax", "max", input, dim, keepdim)
@@ -153,3 +163,9 @@ def _arg(op: str, function: str, input: Tensor, dim: int | None, keepdim: bool) 
     if keepdim and ndim:
         out = out.reshape([1 if axis in (None, d) else n for d, n in enumerate(array.shape)])
     return wrap(out.astype("int64", copy=False), input.backend)
+
+
+def aminmax(input: Tensor, *, dim: int | None = None, keepdim: bool = False) -> Limits:
+    """The smallest and the largest value, as (min, max). Semantics: torch.aminmax."""
+    dims: Any = () if dim is None else dim
+    return Limits(amin(input, dims, keepdim), amax(input, dims, keepdim))

@@ -9,9 +9,9 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.ops.common import broadcast_shape, check_device, check_tensor, wrap_dim
 from lucidlite.ops.indexing import index_put_add, taken
+from lucidlite.ops.precision import precision
 from lucidlite.ops.shape import expand, reshape
 from lucidlite.tape import record, wrap
-from lucidlite.tensor_base import TensorBase
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -20,21 +20,15 @@ if TYPE_CHECKING:
     Gradients = tuple[Tensor | None, ...]
 
 
-def _span(index: TensorBase) -> tuple[int, int]:
-    """The smallest and the largest index, (0, -1) for none."""
-    if not index.array.size:
-        return 0, -1
-    return int(index.array.min()), int(index.array.max())
+def along(op: str, input: Tensor, dim: int, index: Any) -> Any:
+    """The array of ``index``, checked, for elements along ``dim``; None if there is nothing in it.
 
-
-def _along(op: str, input: Tensor, dim: int, index: Any) -> Any:
-    """``index`` along ``dim`` as a full array index: every other dim runs over its range.
-
-    None where there is nothing in it.
+    It has a dim at least, as what it is used with must have.
     """
     check_tensor(op, "index", index)
     check_device(op, input, index)
-    if index.array.dtype != np.int64 and index.array.dtype != np.int32:
+    kind = index.array.dtype
+    if index.array.size and kind != np.int64 and kind != np.int32:
         raise error(
             RuntimeError, f"{op}: expected dtype int32/int64 for index, got dtype={index.dtype}"
         )
@@ -54,28 +48,13 @@ def _along(op: str, input: Tensor, dim: int, index: Any) -> Any:
                 f"{op}: size does not match at dimension {d}, expected index {wanted} to be no "
                 f"larger than self {tuple(shape)} apart from dimension {dim}",
             )
-    low, high = _span(index)
-    if low < 0 or high >= shape[dim]:
-        raise error(
-            RuntimeError,
-            f"{op}: index {low if low < 0 else high} is out of bounds for dimension {dim} with "
-            f"size {shape[dim]}",
-        )
-    return _grid(index.backend.xp, index.array, dim)
+    size = shape[dim]
+    rule = f"{op}: index {{}} is out of bounds for dimension {dim} with size {size}"
+    index.backend.check_index(index.array, 0, size, RuntimeError, rule)
+    return as_row(index.array)
 
 
-def _grid(xp: Any, index: Any, dim: int) -> Any:
-    shape = index.shape or (1,)
-    grid: list[Any] = []
-    for d, n in enumerate(shape):
-        ones = [1] * len(shape)
-        ones[d] = n
-        grid.append(xp.arange(n).reshape(ones))
-    grid[dim] = index.reshape(shape)
-    return tuple(grid)
-
-
-def _row(array: Any) -> Any:
+def as_row(array: Any) -> Any:
     """A 0-dim array as one element: gather and scatter treat them alike."""
     return array if array.ndim else array.reshape(1)
 
@@ -88,11 +67,11 @@ def gather(input: Tensor, dim: int, index: Tensor, *, sparse_grad: bool = False)
         )
     check_tensor("gather", "input", input)
     dim = wrap_dim("gather", dim, input.array.ndim)
-    key, shape = _along("gather", input, dim, index), index.array.shape
-    if key is None:
+    places, shape = along("gather", input, dim, index), index.array.shape
+    if places is None:
         out = input.backend.xp.empty(shape, input.array.dtype)
     else:
-        out = _row(input.array)[key].reshape(shape)
+        out = input.backend.gather(as_row(input.array), dim, places).reshape(shape)
     args = (dim, input.array.shape)
     return record(out, gather_vjp, (input, None), args, save=(index,))
 
@@ -105,26 +84,29 @@ def gather_vjp(node: Node, grad: Tensor, dim: int, shape: tuple[int, ...]) -> Gr
 
 def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """``input`` with ``src`` added at the places ``index`` names. Semantics: torch.scatter_add."""
+    if precision.active:
+        input, src = precision.cast("scatter_add", input, src)
     check_tensor("scatter_add", "input", input)
     check_tensor("scatter_add", "src", src)
     dim = wrap_dim("scatter_add", dim, input.array.ndim)
-    key = _along("scatter_add", input, dim, index)
+    places = along("scatter_add", input, dim, index)
     if src.array.dtype != input.array.dtype:
         raise error(
             RuntimeError,
             "scatter_add: expected self.dtype to be equal to src.dtype, "
             f"got {input.dtype} and {src.dtype}",
         )
-    if key is None:
+    if places is None:
         return input.clone()
-    sizes, whole = index.array.shape or (1,), _row(src.array)
+    sizes, whole = index.array.shape or (1,), as_row(src.array)
     if len(sizes) != whole.ndim or any(n > m for n, m in zip(sizes, whole.shape, strict=True)):
         raise error(
             RuntimeError,
             f"scatter_add: expected index {sizes} to be no larger than src "
             f"{tuple(whole.shape)} in any dimension",
         )
-    out = input.backend.index_add_to(_row(input.array), key, whole[tuple(map(slice, sizes))])
+    part = whole[tuple(map(slice, sizes))]
+    out = input.backend.scatter_add(as_row(input.array), dim, places, part)
     args = (dim, src.array.shape)
     inputs = (input, None, src)
     return record(out.reshape(input.array.shape), scatter_add_vjp, inputs, args, save=(index,))
@@ -148,7 +130,7 @@ def pick(
 
     What max, sort and topk find; ``indices`` has the input's rank.
     """
-    out = _row(input.array)[_grid(indices.backend.xp, indices.array, dim)]
+    out = input.backend.gather(as_row(input.array), dim, as_row(indices.array))
     shape = indices.array.shape
     if not keepdim and shape:
         shape = (*shape[:dim], *shape[dim + 1 :])
@@ -220,17 +202,16 @@ def one_hot(input: Tensor, num_classes: int = -1) -> Tensor:
             RuntimeError,
             f"one_hot: is only applicable to index tensor of type int64, got {input.dtype}",
         )
-    low, high = _span(input)
     if num_classes <= 0 and not input.array.size:
         raise error(
             RuntimeError, "one_hot: can not infer total number of classes from empty tensor"
         )
-    num_classes = high + 1 if num_classes == -1 else num_classes
-    if low < 0 or high >= num_classes:
-        raise error(
-            RuntimeError,
-            f"one_hot: class values must be in [0, num_classes), got values {low} to {high}, "
-            f"num_classes={num_classes}",
-        )
-    classes = input.backend.xp.arange(num_classes)
+    if num_classes == -1:  # a look at the values: the shape of the result hangs on them
+        num_classes = int(input.array.max()) + 1
+    rule = (
+        "one_hot: class values must be in [0, num_classes), got value {}, "
+        f"num_classes={num_classes}"
+    )
+    input.backend.check_index(input.array, 0, num_classes, RuntimeError, rule)
+    classes = input.backend.xp.arange(max(num_classes, 0))
     return wrap((input.array[..., None] == classes).astype(np.int64), input.backend)

@@ -129,8 +129,9 @@ def _check_bounds(shape: tuple[int, ...], items: Key) -> None:
         elif isinstance(item, TensorBase):
             array = item.array
             if array.dtype.kind != "b":
-                if array.size:
-                    check_place(int(array.min()), int(array.max()), shape, dim)
+                size = shape[dim]
+                rule = _out_of_bounds("{}", dim, size)
+                item.backend.check_index(array, -size, size, IndexError, rule)
             elif array.shape != shape[dim : dim + array.ndim]:
                 raise error(
                     IndexError,
@@ -153,11 +154,11 @@ def _width(item: Any) -> int:
 def check_place(low: int, high: int, shape: tuple[int, ...], dim: int) -> None:
     size = shape[dim]
     if low < -size or high >= size:
-        raise error(
-            IndexError,
-            f"getitem: index {low if low < -size else high} is out of bounds for dimension {dim} "
-            f"with size {size}",
-        )
+        raise error(IndexError, _out_of_bounds(low if low < -size else high, dim, size))
+
+
+def _out_of_bounds(index: int | str, dim: int, size: int) -> str:
+    return f"getitem: index {index} is out of bounds for dimension {dim} with size {size}"
 
 
 def ints_first(key: Key) -> tuple[Key, Key]:

@@ -56,7 +56,7 @@ def taken(input: Tensor, key: Key, name: str = "getitem") -> Tensor:
         input = _part(input, first)
     tensors = tuple(i for i in key if isinstance(i, TensorBase))
     try:
-        out = input.array[raw(key)]
+        out = input.backend.take(input.array, raw(key))
     except IndexError as problem:  # index tensors that don't broadcast
         raise error(IndexError, f"getitem: {problem}") from None
     args = (template_of(key), input.array.shape)
@@ -151,6 +151,12 @@ def narrow(input: Tensor, dim: int, start: int, length: int) -> Tensor:
         raise error(RuntimeError, "narrow: cannot be applied to a 0-dim tensor")
     dim = wrap_dim("narrow", dim, input.array.ndim)
     size = input.array.shape[dim]
+    if isinstance(start, TensorBase) and (start.array.ndim or start.array.dtype.kind not in "iu"):
+        raise error(
+            RuntimeError,
+            "narrow: start must be an 0-dim integral Tensor, "
+            f"got shape={tuple(start.array.shape)}, dtype={start.dtype}",
+        )
     start, length = as_int("narrow", "start", start), as_int("narrow", "length", length)
     if length < 0:
         raise error(RuntimeError, f"narrow: length must be non-negative, got length={length}")
@@ -192,12 +198,8 @@ def index_select(input: Tensor, dim: int, index: Tensor) -> Tensor:
             f"index_select: index to scalar can have only 1 value, got {places.size} values",
         )
     size = input.array.shape[dim] if input.array.ndim else 1
-    if places.size and not 0 <= int(places.min()) <= int(places.max()) < size:
-        raise error(
-            IndexError,
-            f"index_select: index out of range, got {int(places.min())} to {int(places.max())} for "
-            f"dimension {dim} with size {size}",
-        )
+    rule = f"index_select: index out of range, got {{}} for dimension {dim} with size {size}"
+    input.backend.check_index(places, 0, size, IndexError, rule)
     if not input.array.ndim:
         return record(input.array.copy(), index_select_scalar_vjp, (input,), name="index_select")
     flat = wrap(places, index.backend)

@@ -190,12 +190,11 @@ def copy_(target: Tensor, source: Any, non_blocking: bool = False) -> Tensor:
     if isinstance(source, SCALARS):
         return fill_(target, source)
     check_tensor("copy_", "source", source)
-    del non_blocking  # a copy here is complete when the call returns
 
     def compute(old: Tensor) -> Tensor:
         src = to_dtype(source, old.array.dtype)
         if src.backend is not old.backend:
-            src = moved(src, old.backend)
+            src = moved(src, old.backend, non_blocking)
         shape = target.array.shape
         try:
             array = old.backend.xp.broadcast_to(src.array, shape)

@@ -9,6 +9,7 @@ from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
 from lucidlite.ops.common import check_broadcast, check_tensor, operands, to_dtype, widened
 from lucidlite.ops.elementwise import sub
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.tape import record
 
@@ -21,6 +22,15 @@ def reduced(op: str, loss: Tensor, reduction: str) -> Tensor:
     """A loss a sample as its mean, its sum or as it is."""
     check_reduction(op, reduction)
     return mean(loss) if reduction == "mean" else sum(loss) if reduction == "sum" else loss
+
+
+def as_one(op: str, result: Tensor) -> Tensor:
+    """What several operations made, under its own name on the tape."""
+    return record(result.array, as_one_vjp, (result,), name=op)
+
+
+def as_one_vjp(node: Node, grad: Tensor) -> Tensor:
+    return grad
 
 
 def check_reduction(op: str, reduction: Any) -> None:
@@ -50,6 +60,8 @@ def mse_loss(
     """The squared difference, averaged by default. Semantics: torch.nn.functional.mse_loss."""
     refuse_deprecated("mse_loss", size_average, reduce)
     check_reduction("mse_loss", reduction)
+    if precision.active:
+        input, target, weight = precision.cast("mse_loss", input, target, weight)
     check_tensor("mse_loss", "input", input)
     check_tensor("mse_loss", "target", target)
     if input.array.dtype.kind != "f" and target.array.dtype.kind != "f":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import broadcast_shape, check_device, check_dtype, check_tensor
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import matrix_transpose, reshape, squeeze, t, unsqueeze
 from lucidlite.tape import fresh, record, wrap
@@ -51,6 +52,8 @@ def matmul(input: Tensor, other: Tensor) -> Tensor:
 
     Semantics: torch.matmul.
     """
+    if precision.active:
+        input, other = precision.cast("matmul", input, other)
     _check("matmul", input, other)
     a, b = input.array.ndim, other.array.ndim
     if not a or not b:
@@ -113,6 +116,8 @@ def _turned(x: Tensor) -> Tensor:
 
 def mm(input: Tensor, mat2: Tensor) -> Tensor:
     """The product of two matrices. Semantics: torch.mm."""
+    if precision.active:
+        input, mat2 = precision.cast("mm", input, mat2)
     _check("mm", input, mat2)
     if input.array.ndim != 2 or mat2.array.ndim != 2:
         raise error(
@@ -124,6 +129,8 @@ def mm(input: Tensor, mat2: Tensor) -> Tensor:
 
 def bmm(input: Tensor, mat2: Tensor) -> Tensor:
     """The products of two batches of matrices. Semantics: torch.bmm."""
+    if precision.active:
+        input, mat2 = precision.cast("bmm", input, mat2)
     _check("bmm", input, mat2)
     a, b = input.array.shape, mat2.array.shape
     if len(a) != 3 or len(b) != 3 or a[0] != b[0]:
@@ -136,6 +143,8 @@ def bmm(input: Tensor, mat2: Tensor) -> Tensor:
 
 def mv(input: Tensor, vec: Tensor) -> Tensor:
     """A matrix times a vector. Semantics: torch.mv."""
+    if precision.active:
+        input, vec = precision.cast("mv", input, vec)
     _check("mv", input, vec)
     a, b = input.array.shape, vec.array.shape
     if len(a) != 2 or len(b) != 1:
@@ -145,6 +154,8 @@ def mv(input: Tensor, vec: Tensor) -> Tensor:
 
 def dot(input: Tensor, tensor: Tensor) -> Tensor:
     """The sum of products of two vectors. Semantics: torch.dot."""
+    if precision.active:
+        input, tensor = precision.cast("dot", input, tensor)
     _check("dot", input, tensor)
     a, b = input.array.shape, tensor.array.shape
     if len(a) != 1 or len(b) != 1:
@@ -185,6 +196,8 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
 
     Semantics: torch.nn.functional.linear.
     """
+    if precision.active:
+        input, weight, bias = precision.cast("linear", input, weight, bias)
     check_tensor("linear", "input", input)
     check_tensor("linear", "weight", weight)
     if bias is not None:
@@ -255,6 +268,8 @@ def addmm(
     input: Tensor, mat1: Tensor, mat2: Tensor, *, beta: float = 1, alpha: float = 1
 ) -> Tensor:
     """``beta * input + alpha * mat1 @ mat2``. Semantics: torch.addmm."""
+    if precision.active:
+        input, mat1, mat2 = precision.cast("addmm", input, mat1, mat2)
     check_tensor("addmm", "input", input)
     _check("addmm", mat1, mat2)
     _check("addmm", input, mat1)

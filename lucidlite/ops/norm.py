@@ -9,8 +9,7 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.generator import current_generator
 from lucidlite.grad_mode import grad_mode
-from lucidlite.ops.common import check_device, check_tensor, to_dtype
-from lucidlite.ops.elementwise import mul
+from lucidlite.ops.common import check_device, check_tensor, to_dtype, widened
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.unary import rsqrt
 from lucidlite.tape import fresh, record, wrap
@@ -50,7 +49,7 @@ def batch_norm(
     check_device("batch_norm", input, running_mean, running_var, weight, bias)
     _check_settings(input, running_mean, running_var, weight, bias, training, eps)
     stats = running_mean, running_var
-    if input.array.dtype.itemsize > 2:
+    if input.array.dtype.itemsize > 2 or input.backend.norms_float16:
         return _batch_norm(input, stats, weight, bias, training, momentum, eps)
     # Statistics of float16 images are taken in float32, and so is the rest.
     wide = np.dtype(np.float32)
@@ -132,7 +131,8 @@ def _batch_norm(
                 t.bump_version()
     else:
         # Copies: backward wants the values of now, whatever becomes of the running ones.
-        mean_, var = (t.array.astype(x.dtype) for t in stats if t is not None)
+        wide = np.dtype(np.float32) if x.dtype == np.float16 else x.dtype
+        mean_, var = (t.array.astype(wide) for t in stats if t is not None)
         invstd = backend.inverse_std(var, eps)
         out = backend.batch_norm(x, mean_, invstd, w, b)
     inputs, state = (input, weight, bias), (mean_, invstd)
@@ -158,6 +158,7 @@ def _batch_norm_composite(
     grad: Tensor, x: Tensor, w: Any, mean_: Any, invstd: Any, needs: Any, training: bool, eps: float
 ) -> Gradients:
     """The same gradients as differentiable operations, for second and higher order."""
+    grad, x = widened(grad, x)
     dims = tuple(d for d in range(x.array.ndim) if d != 1)
     row = (1, -1) + (1,) * (x.array.ndim - 2)
     if training:
@@ -195,9 +196,13 @@ def dropout(input: Tensor, p: float = 0.5, training: bool = True) -> Tensor:
             RuntimeError, f"dropout: result type float can't be cast to the input's {input.dtype}"
         )
     backend = input.backend
-    kept = backend.asarray(current_generator().chances(input.array.shape, p))
-    if input.array.ndim == 4:
-        _, kept = backend.align(input.array, kept)  # while an element is a byte
-    scale = 0.0 if p == 1.0 else 1.0 / (1.0 - p)
-    factors = backend.map("multiply", kept, backend.asarray(scale, input.array.dtype))
-    return mul(input, wrap(factors, backend))
+    out, state = backend.dropout(input.array, p, current_generator())
+    return record(out, dropout_vjp, (input,), state=state, name="mul")
+
+
+def dropout_vjp(node: Node, grad: Tensor) -> Tensor:
+    state = node.kernel_state()
+    out = grad.backend.drop_alike(grad.array, state)
+    if grad_mode.enabled:
+        return record(out, dropout_vjp, (grad,), state=state, name="mul")
+    return fresh(wrap(out, grad.backend))

@@ -62,10 +62,11 @@ def max_pool2d(
     shape = input.array.shape
     window = pool_window("max_pool2d", shape, kernel_size, stride, padding, dilation, ceil_mode)
     check_dtype("max_pool2d", input, "fiu")
-    return _max_pool2d(input, window, return_indices)
+    return max_windows(input, window, return_indices)
 
 
-def _max_pool2d(input: Tensor, window: Window, return_indices: bool, name: str = "") -> Any:
+def max_windows(input: Tensor, window: Window, return_indices: bool, name: str = "") -> Any:
+    """``max_pool2d`` with its settings as a checked window."""
     backend, x = input.backend, _images(input.array)
     keep = return_indices or True in needs_grad(input)
     out, offsets = backend.max_pool2d(x, window, keep)
@@ -149,12 +150,13 @@ def avg_pool2d(
     window = pool_window("avg_pool2d", shape, kernel_size, stride, padding, 1, ceil_mode)
     divisor = pool_divisor("avg_pool2d", divisor_override)
     check_dtype("avg_pool2d", input, "f" if input.array.dtype.itemsize < 8 else "fi")
-    return _avg_pool2d(input, window, include_pad, divisor)
+    return avg_windows(input, window, include_pad, divisor)
 
 
-def _avg_pool2d(
+def avg_windows(
     input: Tensor, window: Window, include_pad: bool, divisor: int | None, name: str = ""
 ) -> Tensor:
+    """``avg_pool2d`` with its settings as a checked window."""
     x = _images(input.array)
     out = _of_rank(input.array, input.backend.avg_pool2d(x, window, include_pad, divisor))
     args = (x.shape, window, include_pad, divisor)
@@ -176,7 +178,7 @@ def avg_pool2d_input_grad(
 
 
 def avg_pool2d_input_grad_vjp(node: Node, grad: Tensor, *args: Any) -> Tensor:
-    return _avg_pool2d(grad, *args)
+    return avg_windows(grad, *args)
 
 
 def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
@@ -200,7 +202,7 @@ def adaptive_avg_pool2d(input: Tensor, output_size: Any) -> Tensor:
         check_dtype("adaptive_avg_pool2d", input, "f")
     window = adaptive_window((shape[-2], shape[-1]), size)
     if window is not None:
-        return _avg_pool2d(input, window, True, None, "adaptive_avg_pool2d")
+        return avg_windows(input, window, True, None, "adaptive_avg_pool2d")
     return _adaptive_avg_pool2d(input, size)
 
 
@@ -246,7 +248,7 @@ def adaptive_max_pool2d(input: Tensor, output_size: Any, return_indices: bool = 
     backend, x = input.backend, _images(input.array)
     window = adaptive_window((shape[-2], shape[-1]), size)
     if window is not None:
-        return _max_pool2d(input, window, return_indices, "adaptive_max_pool2d")
+        return max_windows(input, window, return_indices, "adaptive_max_pool2d")
     out, found = backend.adaptive_max_pool2d(x, size)
     out, indices = _of_rank(input.array, out), wrap(found, backend)
     pooled = record(out, adaptive_max_pool2d_vjp, (input,), (x.shape,), save=(indices,))

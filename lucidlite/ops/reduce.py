@@ -13,6 +13,7 @@ from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.common import check_dtype, check_tensor, to_dtype, widened, wrap_dim, wrap_dims
 from lucidlite.ops.indexing import select
 from lucidlite.ops.join import flip, stack
+from lucidlite.ops.precision import precision
 from lucidlite.ops.shape import expand, reshape
 from lucidlite.saved import OUT
 from lucidlite.tape import needs_grad, record, wrap
@@ -24,9 +25,11 @@ if TYPE_CHECKING:
 Dim = int | tuple[int, ...] | list[int] | None
 
 
-def _summable(op: str, input: Any, dtype: Any) -> Tensor:
+def summable(op: str, input: Any, dtype: Any) -> Tensor:
     """``input`` in the dtype its sum has: the one asked for, int64 for integers and bools."""
     check_tensor(op, "input", input)
+    if precision.active and dtype is None:
+        (input,) = precision.cast(op, input)
     if dtype is not None:
         kind = as_dtype(dtype, op)
         if needs_grad(input)[0] and not kind.is_floating_point:
@@ -42,7 +45,7 @@ def _summable(op: str, input: Any, dtype: Any) -> Tensor:
 def _total(name: str, input: Tensor, axis: Any, keepdim: bool = False) -> Any:
     """A sum (of float16 in float32) or a product, in ``input``'s dtype."""
     backend, array = input.backend, input.array
-    if name == "sum" and array.dtype == np.float16:
+    if name == "sum" and array.dtype == np.float16 and not backend.sums_float16:
         array = backend.cast(array, np.dtype(np.float32))
     out = backend.reduce(name, array, axis, keepdim)
     return out if out.dtype == input.array.dtype else backend.cast(out, input.array.dtype)
@@ -57,7 +60,7 @@ def sum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = N
 
     Semantics: torch.sum.
     """
-    input = _summable("sum", input, dtype)
+    input = summable("sum", input, dtype)
     dims = wrap_dims("sum", dim, input.array.ndim)
     out = _total("sum", input, dims, keepdim)
     name = "" if dim is None else "sum_dim"
@@ -110,6 +113,10 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
 def mean_vjp(
     node: Node, grad: Tensor, shape: tuple[int, ...], dims: tuple[int, ...], keepdim: bool
 ) -> Tensor:
+    if not grad_mode.enabled:
+        kept = [1 if d in dims else n for d, n in enumerate(shape)]
+        array = grad.backend.mean_grad(grad.array.reshape(kept), shape, dims)
+        return wrap(array, grad.backend)
     count = product([shape[d] for d in dims])
     return spread(grad / count, shape, dims, keepdim)
 
@@ -120,7 +127,7 @@ def prod(
     """The product over ``dim`` (all elements without it). Semantics: torch.prod."""
     if keepdim and dim is None:
         raise error(TypeError, "prod: keepdim needs a dim, got dim=None, keepdim=True")
-    input = _summable("prod", input, dtype)
+    input = summable("prod", input, dtype)
     shape = input.array.shape
     axis = tuple(range(len(shape))) if dim is None else wrap_dim("prod", dim, len(shape))
     out = _total("prod", input, axis if shape else None, keepdim)
@@ -157,7 +164,7 @@ def _prod_grad(grad: Tensor, x: Tensor, out: Tensor, dim: int, keepdim: bool) ->
 
 def cumsum(input: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
     """Running sums along ``dim``. Semantics: torch.cumsum."""
-    input = _summable("cumsum", input, dtype)
+    input = summable("cumsum", input, dtype)
     check_dtype("cumsum", input, "fiu")
     dim = wrap_dim("cumsum", dim, input.array.ndim)
     backend, array = input.backend, input.array

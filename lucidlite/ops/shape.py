@@ -141,6 +141,17 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
     return reshape(input, sizes)
 
 
+def ravel(input: Tensor) -> Tensor:
+    """All elements in one dim. Semantics: torch.ravel."""
+    return reshape(input, (-1,))
+
+
+def numel(input: Tensor) -> int:
+    """The number of elements. Semantics: torch.numel."""
+    check_tensor("numel", "input", input)
+    return int(input.array.size)
+
+
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     """Dim ``dim`` split into ``sizes`` (one may be -1). Semantics: torch.unflatten."""
     check_tensor("unflatten", "input", input)
@@ -235,6 +246,15 @@ def matrix_transpose(input: Tensor) -> Tensor:
     return transpose(input, -2, -1)
 
 
+def adjoint_of_matrix(input: Tensor) -> Tensor:
+    """A matrix transposed: ``H``."""
+    if input.array.ndim not in (0, 2):
+        raise error(
+            RuntimeError, f"H: only supported on matrices (2-D tensors), got {input.array.ndim}-D"
+        )
+    return transpose(input, 0, -1)
+
+
 def squeeze(input: Tensor, dim: Any = None) -> Tensor:
     """Without the dims of size 1 (all of them, or of those in ``dim``).
 
@@ -291,7 +311,11 @@ def expand(input: Tensor, size: Sequence[int]) -> Tensor:
                 f"({have}) at non-singleton dimension {d}, got sizes={target}, "
                 f"shape={tuple(shape)}",
             )
-    out = record(input.backend.xp.broadcast_to(input.array, full), expand_vjp, (input,))
+    if full[lead:] == shape and max(full[:lead], default=1) == 1:
+        array = input.array[(None,) * lead + (...,)]  # may be written to
+    else:
+        array = input.backend.xp.broadcast_to(input.array, full)
+    out = record(array, expand_vjp, (input,))
     return as_view(out, input, expand, (full,))
 
 

@@ -68,3 +68,8 @@ def topk(input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: boo
     if input.array.ndim:
         order = order[(slice(None),) * dim + (slice(k),)]
     return _Top(*pick(input, dim, order, True, "topk"))  # type: ignore[no-any-return]
+
+
+def msort(input: Tensor) -> Tensor:
+    """``input`` in order along dim 0. Semantics: torch.msort."""
+    return sort(input, 0).values  # type: ignore[no-any-return]

@@ -11,7 +11,17 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.dtypes import as_dtype
 from lucidlite.ops.choose import where
-from lucidlite.ops.common import SCALARS, check_tensor, floating, to_dtype, widened, wrap_dims
+from lucidlite.ops.common import (
+    SCALARS,
+    check_dtype,
+    check_tensor,
+    floating,
+    to_dtype,
+    widened,
+    wrap_dims,
+)
+from lucidlite.ops.compare import isnan, logical_not
+from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import Dim, mean, spread, sum
 from lucidlite.ops.unary import abs as absolute
 from lucidlite.ops.unary import exp, sign
@@ -81,7 +91,7 @@ def _variance(
         x = backend.cast(x, np.dtype(np.float32))
     off = backend.map("subtract", x, backend.mean(x, dims, True))
     total = backend.reduce("sum", backend.map("multiply", off, off), dims, keepdim)
-    out = backend.map("divide", total, backend.asarray(rest if rest > 0 else 0, x.dtype))
+    out = backend.map("divide", total, backend.constant(rest if rest > 0 else 0, x.dtype))
     if op == "std":
         out = backend.map("sqrt", out)
     return backend.cast(out, input.array.dtype), (dims, keepdim, rest)
@@ -106,6 +116,8 @@ def std_vjp(node: Node, grad: Tensor, dims: Dims, keepdim: bool, rest: float) ->
 
 def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False) -> Tensor:
     """``log(sum(exp(input)))`` over ``dim``, without overflow. Semantics: torch.logsumexp."""
+    if precision.active:
+        (input,) = precision.cast("logsumexp", input)
     x = floating("logsumexp", input)
     dims = wrap_dims("logsumexp", dim, x.array.ndim)
     out = x.backend.logsumexp(x.array, dims, keepdim)
@@ -131,6 +143,8 @@ def norm(
     The nuclear norm is not there.
     """
     check_tensor("norm", "input", input)
+    if precision.active and dtype is None:
+        (input,) = precision.cast("norm", input)
     kind = input.dtype if dtype is None else as_dtype(dtype, "norm")
     if not input.is_floating_point() or kind.itemsize < input.dtype.itemsize:
         raise error(
@@ -174,3 +188,62 @@ def norm_vjp(node: Node, grad: Tensor, p: float, dims: Dims, keepdim: bool) -> T
         slope = where(x == 0, 0, slope) if p < 1 else slope
         return sign(x) * slope * grad * y ** (1 - p)
     return x * size ** (p - 2) * where(y == 0, 0, grad / y ** (p - 1))
+
+
+def var_mean(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``var`` and ``mean`` together. Semantics: torch.var_mean."""
+    dims: Any = None if isinstance(dim, bool) else dim
+    spread_ = var(input, dim, unbiased, keepdim, correction=correction)
+    return spread_, mean(input, dims, keepdim)
+
+
+def std_mean(
+    input: Tensor,
+    dim: Dim | bool = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: float | None = None,
+) -> tuple[Tensor, Tensor]:
+    """``std`` and ``mean`` together. Semantics: torch.std_mean."""
+    dims: Any = None if isinstance(dim, bool) else dim
+    return std(input, dim, unbiased, keepdim, correction=correction), mean(input, dims, keepdim)
+
+
+def nansum(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The sum of what isn't NaN. Semantics: torch.nansum."""
+    check_tensor("nansum", "input", input)
+    if input.array.dtype.kind != "f":
+        return sum(input, dim, keepdim, dtype=dtype)
+    x = input if dtype is None else to_dtype(input, as_dtype(dtype, "nansum").numpy)
+    known = logical_not(isnan(x))
+    total = sum(where(known, x, 0).detach(), dim, keepdim)
+    dims = wrap_dims("nansum", dim, x.array.ndim)
+    return record(total.array, nansum_vjp, (x,), (x.array.shape, dims, keepdim), save=(known,))
+
+
+def nansum_vjp(node: Node, grad: Tensor, shape: Dims, dims: Dims, keepdim: bool) -> Tensor:
+    (known,) = node.saved_tensors
+    return spread(grad, shape, dims, keepdim) * known
+
+
+def nanmean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None) -> Tensor:
+    """The mean of what isn't NaN. Semantics: torch.nanmean."""
+    check_tensor("nanmean", "input", input)
+    check_dtype("nanmean", input, "f")
+    count = sum(logical_not(isnan(input)), dim, keepdim)
+    return nansum(input, dim, keepdim, dtype=dtype) / count
+
+
+def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
+    """The ``p``-norm of ``input - other``. Semantics: torch.dist."""
+    if precision.active:
+        input, other = precision.cast("dist", input, other)
+    return norm(input - other, p)

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.backends import get_backend
+from lucidlite.backends.cupy_kernels.memory import is_pinned as is_pinned_array
+from lucidlite.backends.cupy_kernels.probe import find_cupy
 from lucidlite.callsite import error
 from lucidlite.device import Device
 from lucidlite.dtypes import as_dtype
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
     """``to(dtype)``, ``to(device[, dtype])`` or ``to(tensor)``; itself where nothing changes.
 
-    Keywords: dtype, device, non_blocking (copies block here), copy (always make a new tensor).
+    Keywords: dtype, device, non_blocking (a copy from pinned memory to a GPU may be under way still
+    when the call returns: leave the source as it is until then), copy (always make a new tensor).
 
     >>> import lucidlite
     >>> lucidlite.tensor([1, 2]).to(lucidlite.float64)
@@ -29,12 +32,12 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
     Semantics: torch.Tensor.to.
     """
-    device, kind, copy = _destination(*args, **kwargs)
+    device, kind, copy, non_blocking = _destination(*args, **kwargs)
     out = input
     if kind is not None:
         out = to_dtype(out, kind.numpy)
     if device is not None:
-        out = to_device(out, device)
+        out = to_device(out, device, non_blocking)
     if copy and out is input:
         return record(input.array.copy(order="K"), to_copy_vjp, (input,))
     return out
@@ -47,8 +50,7 @@ def _destination(
     non_blocking: bool = False,
     copy: bool = False,
     memory_format: Any = None,
-) -> tuple[Any, Any, bool]:
-    del non_blocking  # a copy here is complete when the call returns
+) -> tuple[Any, Any, bool, bool]:
     if memory_format not in (None, "preserve_format"):
         raise error(
             TypeError,
@@ -65,19 +67,45 @@ def _destination(
     elif rest and not isinstance(rest[0], bool):
         dtype = rest.pop(0)
     if rest and isinstance(rest[0], bool):
-        rest.pop(0)  # non_blocking
+        non_blocking = rest.pop(0)
     if rest and isinstance(rest[0], bool):
         copy = rest.pop(0)
     if rest:
         raise error(TypeError, f"to: received an invalid combination of arguments, got {args}")
-    return device, None if dtype is None else as_dtype(dtype, "to"), copy
+    return device, None if dtype is None else as_dtype(dtype, "to"), copy, bool(non_blocking)
 
 
-def to_device(input: Tensor, device: str | int | Device) -> Tensor:
+def to_device(
+    input: Tensor, device: str | int | Device, non_blocking: bool = False
+) -> Tensor:
     """A tensor on ``device``: itself where it is there already."""
     check_tensor("to", "input", input)
     backend = get_backend(device)
-    return input if backend is input.backend else moved(input, backend)
+    return input if backend is input.backend else moved(input, backend, non_blocking)
+
+
+def pin_memory(input: Tensor) -> Tensor:
+    """The tensor in pinned host memory, from which a GPU copies by itself; itself without a GPU.
+
+    RuntimeError for a tensor on a GPU. Semantics: torch.Tensor.pin_memory (which needs a GPU).
+    """
+    if input.device.type != "cpu":
+        raise error(
+            RuntimeError, f"pin_memory: only tensors on the CPU can be pinned, got {input.device}"
+        )
+    if find_cupy()[0] is None:
+        return input
+    backend = get_backend("cuda")
+    if backend.is_pinned(input.array):
+        return input
+    pinned = backend.pinned_empty(input.array.shape, input.array.dtype)
+    np.copyto(pinned, input.array)
+    return record(pinned, to_copy_vjp, (input,), name="pin_memory")
+
+
+def is_pinned(input: Tensor) -> bool:
+    """Whether ``pin_memory`` made the tensor's memory. Semantics: torch.Tensor.is_pinned."""
+    return input.device.type == "cpu" and is_pinned_array(input.array)
 
 
 _TYPES = {

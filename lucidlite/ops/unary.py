@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.ops.common import check_dtype, check_tensor, floating, zero_vjp
+from lucidlite.ops.precision import precision
 from lucidlite.saved import OUT
 from lucidlite.tape import record
 
@@ -52,15 +53,24 @@ def abs_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def sign(input: Tensor) -> Tensor:
     """-1, 0 or 1. Semantics: torch.sign."""
-    check_tensor("sign", "input", input)
+    return _signs("sign", input)
+
+
+def sgn(input: Tensor) -> Tensor:
+    """``sign``: there are no complex numbers here. Semantics: torch.sgn."""
+    return _signs("sgn", input)
+
+
+def _signs(op: str, input: Tensor) -> Tensor:
+    check_tensor(op, "input", input)
     kind = input.array.dtype.kind
     if kind == "b":
         return clone(input)
     out = input.backend.map("sign", input.array)
     if kind == "f":  # PyTorch's sign of NaN is 0
-        zero = input.backend.asarray(0, out.dtype)
+        zero = input.backend.constant(0, out.dtype)
         out = input.backend.select(input.backend.map("isnan", out), zero, out)
-    return record(out, zero_vjp, (input,), name="sign")
+    return record(out, zero_vjp, (input,), name=op)
 
 
 def zero(input: Tensor) -> Tensor:
@@ -71,6 +81,8 @@ def zero(input: Tensor) -> Tensor:
 
 def reciprocal(input: Tensor) -> Tensor:
     """``1 / input``. Semantics: torch.reciprocal."""
+    if precision.active:
+        (input,) = precision.cast("reciprocal", input)
     x = floating("reciprocal", input)
     return record(x.backend.map("reciprocal", x.array), reciprocal_vjp, (x,), save=(OUT,))
 
@@ -93,6 +105,8 @@ def sqrt_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def rsqrt(input: Tensor) -> Tensor:
     """``1 / sqrt(input)``. Semantics: torch.rsqrt."""
+    if precision.active:
+        (input,) = precision.cast("rsqrt", input)
     x = floating("rsqrt", input)
     return record(x.backend.rsqrt(x.array), rsqrt_vjp, (x,), save=(OUT,))
 
@@ -152,6 +166,8 @@ def clone_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def exp(input: Tensor) -> Tensor:
     """e to the power of ``input``. Semantics: torch.exp."""
+    if precision.active:
+        (input,) = precision.cast("exp", input)
     x = floating("exp", input)
     return record(x.backend.map("exp", x.array), exp_vjp, (x,), save=(OUT,))
 
@@ -163,6 +179,8 @@ def exp_vjp(node: Node, grad: Tensor) -> Tensor:
 
 def expm1(input: Tensor) -> Tensor:
     """``exp(input) - 1``, exact near 0. Semantics: torch.expm1."""
+    if precision.active:
+        (input,) = precision.cast("expm1", input)
     x = floating("expm1", input)
     return record(x.backend.map("expm1", x.array), expm1_vjp, (x,), save=(OUT,))
 
@@ -173,6 +191,8 @@ def expm1_vjp(node: Node, grad: Tensor) -> Tensor:
 
 
 def _log(name: str, input: Tensor, scale: float) -> Tensor:
+    if precision.active:
+        (input,) = precision.cast(name, input)
     x = floating(name, input)
     return record(x.backend.map(name, x.array), log_vjp, (x,), (scale,), save=(x,), name=name)
 
@@ -199,6 +219,8 @@ def log10(input: Tensor) -> Tensor:
 
 def log1p(input: Tensor) -> Tensor:
     """``log(1 + input)``, exact near 0. Semantics: torch.log1p."""
+    if precision.active:
+        (input,) = precision.cast("log1p", input)
     x = floating("log1p", input)
     return record(x.backend.map("log1p", x.array), log1p_vjp, (x,), save=(x,))
 

@@ -6,13 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
-from lucidlite.backends import cpu
 from lucidlite.callsite import error
 from lucidlite.optim.optimizer import Optimizer, Params
-from lucidlite.optim.options import check_not_negative, check_rate, compute_loss
-from lucidlite.tape import wrap
+from lucidlite.optim.options import check_betas, check_not_negative, check_rate, compute_loss
+from lucidlite.optim.state import host_number, state_like
 from lucidlite.tensor import Tensor
 
 
@@ -25,7 +22,7 @@ class Adam(Optimizer):
     AdamW. ``amsgrad`` divides by the largest v so far. ``maximize`` climbs instead. Parameters
     without a gradient are skipped. Raises ValueError for options out of range.
 
-    ``foreach`` and ``fused`` change nothing (every step is one fused kernel call per parameter);
+    ``foreach`` and ``fused`` change nothing (every step is fused already);
     ``capturable=True`` and ``differentiable=True`` raise RuntimeError.
 
     >>> import lucidlite
@@ -37,6 +34,8 @@ class Adam(Optimizer):
 
     Semantics: torch.optim.Adam (Kingma and Ba 2015, Reddi et al. 2018 for amsgrad).
     """
+
+    _by_backend = True
 
     def __init__(
         self,
@@ -57,13 +56,13 @@ class Adam(Optimizer):
         name = type(self).__name__
         check_rate(name, lr)
         check_not_negative("Invalid epsilon value", eps)
-        for index, beta in enumerate(betas):
-            if isinstance(beta, Tensor):
+        check_betas(betas)
+        for option, values in (("lr", (lr,)), ("betas[0]", betas)):
+            if foreach and isinstance(values[0], Tensor):
                 raise error(
-                    TypeError, f"{name}: betas must be floats, got a Tensor at index {index}"
+                    ValueError,
+                    f"{option} as a Tensor is not supported for capturable=False and foreach=True",
                 )
-            if not 0.0 <= beta < 1.0:
-                raise error(ValueError, f"Invalid beta parameter at index {index}: {beta}")
         check_not_negative("Invalid weight_decay value", weight_decay)
         defaults = {
             "lr": lr,
@@ -85,7 +84,7 @@ class Adam(Optimizer):
         for entry in self.state.values():
             # Old checkpoints count steps with a plain number.
             if isinstance(entry, dict) and isinstance(entry.get("step"), int | float):
-                entry["step"] = _counter(entry["step"])
+                entry["step"] = host_number(entry["step"])
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
         """Update every parameter that has a gradient; returns the closure's loss."""
@@ -109,11 +108,11 @@ class Adam(Optimizer):
                     continue
                 state = self.state[p]
                 if not state:
-                    state["step"] = _counter(0.0)
-                    state["exp_avg"] = _zeros(p)
-                    state["exp_avg_sq"] = _zeros(p)
+                    state["step"] = host_number(0.0)
+                    state["exp_avg"] = state_like(p)
+                    state["exp_avg_sq"] = state_like(p)
                     if group["amsgrad"]:
-                        state["max_exp_avg_sq"] = _zeros(p)
+                        state["max_exp_avg_sq"] = state_like(p)
                 counter = state["step"]
                 mean, square = state["exp_avg"], state["exp_avg_sq"]
                 largest = state["max_exp_avg_sq"] if group["amsgrad"] else None
@@ -185,12 +184,3 @@ class AdamW(Adam):
         for group in self.param_groups:
             # Whatever the checkpoint's optimizer did, this one decouples.
             group["decoupled_weight_decay"] = True
-
-
-def _zeros(param: Tensor) -> Tensor:
-    return wrap(param.backend.xp.zeros_like(param.array, order="C"), param.backend)
-
-
-def _counter(value: float) -> Tensor:
-    """A step count as PyTorch keeps it: a 0-dim float32 tensor on the host."""
-    return wrap(np.array(value, dtype=np.float32), cpu)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import functools
 import warnings
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from copy import deepcopy
 from itertools import chain
@@ -14,7 +13,7 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.creation import as_tensor
-from lucidlite.hooks import HookTable, RemovableHandle, add_hook
+from lucidlite.optim.hooks import OptimizerHooks, with_hooks
 from lucidlite.optim.options import refuse_unsupported
 from lucidlite.tensor import Tensor
 
@@ -31,7 +30,7 @@ class _Required:
 required = _Required()
 
 
-class Optimizer:
+class Optimizer(OptimizerHooks):
     """Base class: holds parameter groups and per-parameter state; subclasses define ``step``.
 
     params: an iterable of leaf Tensors, of (name, Tensor) pairs, or of dicts with a "params" entry
@@ -56,10 +55,16 @@ class Optimizer:
     Semantics: torch.optim.Optimizer.
     """
 
+    # Whether ``step`` leaves its arithmetic to the backend: its numbers can change in a CUDA graph.
+    _by_backend = False
+    # State that is read every step, so it stays on the host.
+    _host_state: frozenset[str] = frozenset({"step"})
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "step" in cls.__dict__:
-            cls.step = _with_hooks(cls.step)  # type: ignore[method-assign]
+            cls._by_backend = cls.__dict__.get("_by_backend", False)
+            cls.step = with_hooks(cls.step)  # type: ignore[method-assign]
 
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
@@ -79,12 +84,6 @@ class Optimizer:
             groups = [{"params": groups}]
         for group in groups:
             self.add_param_group(group)
-
-    def _init_hooks(self) -> None:
-        self._step_pre_hooks: HookTable = OrderedDict()
-        self._step_post_hooks: HookTable = OrderedDict()
-        # Set by every step; lr_scheduler warns when its own first step came before.
-        self._opt_called = False
 
     # -- stepping ----------------------------------------------------------------------------
 
@@ -110,14 +109,6 @@ class Optimizer:
                 else:
                     # Left by create_graph: the graph may still need these values.
                     p.grad = (p.grad.detach() * 0).detach()
-
-    def register_step_pre_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` before each step; it may return both anew."""
-        return add_hook(self._step_pre_hooks, hook)
-
-    def register_step_post_hook(self, hook: Callable[..., Any]) -> RemovableHandle:
-        """Call ``hook(optimizer, args, kwargs)`` after each step."""
-        return add_hook(self._step_post_hooks, hook)
 
     # -- groups ------------------------------------------------------------------------------
 
@@ -180,6 +171,8 @@ class Optimizer:
         Layout, as PyTorch's: {"state": {number: {name: Tensor}}, "param_groups": [{..., "params":
         [numbers]}]}. The Tensors are the live ones: the next step writes to them.
         """
+        for hook in list(self._state_dict_pre_hooks.values()):
+            hook(self)
         numbers: dict[int, int] = {}
         groups = []
         start = 0
@@ -195,7 +188,9 @@ class Optimizer:
             numbers[id(key)] if isinstance(key, Tensor) else key: value
             for key, value in self.state.items()
         }
-        return {"state": state, "param_groups": groups}
+        packed = {"state": state, "param_groups": groups}
+        whole: dict[str, Any] = self._through(self._state_dict_post_hooks, packed)
+        return whole
 
     def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Take over a ``state_dict()``, by position: groups and sizes must match (ValueError).
@@ -203,6 +198,7 @@ class Optimizer:
         State arrives as copies in its parameter's dtype and on its device ("step" stays as it is);
         anything NumPy can read as an array becomes a Tensor, so PyTorch's state loads too.
         """
+        state_dict = self._through(self._load_state_dict_pre_hooks, dict(state_dict))
         groups = self.param_groups
         saved = deepcopy(state_dict["param_groups"])
         if len(groups) != len(saved):
@@ -229,7 +225,7 @@ class Optimizer:
         state: defaultdict[Any, Any] = defaultdict(dict)
         for key, value in state_dict["state"].items():
             if key in by_number:
-                state[by_number[key]] = _adopt(by_number[key], value)
+                state[by_number[key]] = self._adopt(by_number[key], value)
             else:
                 state[key] = value
         for group, new in zip(groups, saved, strict=True):
@@ -238,6 +234,29 @@ class Optimizer:
             if "param_names" in group:
                 new.setdefault("param_names", group["param_names"])
         self.__setstate__({"state": state, "param_groups": saved})
+        for hook in list(self._load_state_dict_post_hooks.values()):
+            hook(self)
+
+    def _adopt(self, param: Tensor, value: Any, key: Any = None) -> Any:
+        """A copy of loaded state as ``param`` needs it."""
+        if isinstance(value, dict):
+            return {k: self._adopt(param, v, k) for k, v in value.items()}
+        if isinstance(value, list | tuple):
+            return type(value)([self._adopt(param, v) for v in value])
+        if isinstance(value, Tensor):
+            value = value.detach().clone()
+        elif hasattr(value, "__array__") and not isinstance(value, np.generic):
+            value = as_tensor(np.asarray(value).copy())
+        else:
+            return deepcopy(value)
+        if key in self._host_state:
+            value = value.to(device="cpu")
+            # PyTorch gives all but the step the parameter's dtype; a narrower one loses digits.
+            widened = key != "step" and param.dtype.itemsize > value.dtype.itemsize
+            return value.to(dtype=param.dtype) if widened else value
+        if param.dtype.is_floating_point:
+            return value.to(device=param.device, dtype=param.dtype)
+        return value.to(device=param.device)
 
     def __getstate__(self) -> dict[str, Any]:
         return {
@@ -281,44 +300,3 @@ def _split_names(params: Any) -> tuple[list[Any], list[str]]:
             f"got {len(names)} names for {len(items)} params",
         )
     return [item[1] if isinstance(item, tuple) else item for item in items], names
-
-
-def _adopt(param: Tensor, value: Any, key: Any = None) -> Any:
-    """A copy of loaded state as ``param`` needs it."""
-    if isinstance(value, dict):
-        return {k: _adopt(param, v, k) for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)([_adopt(param, v) for v in value])
-    if isinstance(value, Tensor):
-        value = value.detach().clone()
-    elif hasattr(value, "__array__") and not isinstance(value, np.generic):
-        value = as_tensor(np.asarray(value).copy())
-    else:
-        return deepcopy(value)
-    if key == "step":  # a host number: it is read every step
-        return value.to(device="cpu")
-    if param.dtype.is_floating_point:
-        return value.to(device=param.device, dtype=param.dtype)
-    return value.to(device=param.device)
-
-
-def _with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
-    @functools.wraps(step)
-    def hooked(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
-        for hook in list(self._step_pre_hooks.values()):
-            new = hook(self, args, kwargs)
-            if new is not None:
-                if not (isinstance(new, tuple) and len(new) == 2):
-                    raise error(
-                        RuntimeError,
-                        "step: a pre-hook must return None or a tuple of (new_args, new_kwargs), "
-                        f"got {new!r}",
-                    )
-                args, kwargs = new
-        self._opt_called = True
-        result = step(self, *args, **kwargs)
-        for hook in list(self._step_post_hooks.values()):
-            hook(self, args, kwargs)
-        return result
-
-    return hooked

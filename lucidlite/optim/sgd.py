@@ -21,7 +21,7 @@ class SGD(Optimizer):
     Parameters without a gradient are skipped. Options may differ by group. Raises ValueError for
     negative options and for nesterov without momentum or with dampening.
 
-    ``foreach`` and ``fused`` change nothing (every step is one fused kernel call per parameter);
+    ``foreach`` and ``fused`` change nothing (every step is fused already);
     ``differentiable=True`` raises RuntimeError.
 
     >>> import lucidlite
@@ -33,6 +33,8 @@ class SGD(Optimizer):
 
     Semantics: torch.optim.SGD.
     """
+
+    _by_backend = True
 
     def __init__(
         self,

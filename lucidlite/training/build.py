@@ -11,6 +11,8 @@ from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.creation import zeros
+from lucidlite.datasets.on_device import OnDevice, why_not
+from lucidlite.device import Device
 from lucidlite.models import CNNWithGAP, LeNet, ResNet8
 from lucidlite.nn.conv import Conv2d
 from lucidlite.nn.module import Module
@@ -111,15 +113,23 @@ def make_optimizer(name: str, model: Module, lr: float) -> Optimizer:
     return kinds[name](model.parameters(), lr=lr)
 
 
-def make_loader(source: Source, settings: Settings, train: bool, workers: int = 0) -> DataLoader:
-    """Batches of the training images, shuffled, or of the test images in their order."""
+def make_loader(
+    source: Source, settings: Settings, train: bool, workers: int = 0, device: Any = "cpu"
+) -> DataLoader:
+    """Batches of the training images, shuffled, or of the test images in their order.
+
+    On a GPU they arrive there: made there from the whole data set where it can hold it.
+    """
     transform = transform_for(source, settings.input, settings.mean, settings.std, train)
     images = source.open(train, transform)
     if settings.limit is not None and settings.limit < len(images):
         images = Subset(images, range(settings.limit))
+    if Device(device).type == "cuda" and not why_not(images):
+        images = OnDevice(images, device)
     return DataLoader(
         images,
         batch_size=settings.batch_size if train else max(settings.batch_size, 100),
         shuffle=train,
-        num_workers=workers,
+        num_workers=0 if isinstance(images, OnDevice) else workers,
+        device=device,
     )

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
+from lucidlite.backends import get_default_device
 from lucidlite.files import atomic_write
 from lucidlite.generator import Generator, use_generator
 from lucidlite.grad_mode import no_grad
@@ -72,13 +73,14 @@ def evaluate(
     loader: Iterable[Any],
     *,
     loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
-    device: Any = "cpu",
+    device: Any = None,
     after_batch: Callable[[RunningResult], Any] | None = None,
 ) -> Result:
     """Mean loss and accuracy of a classifier over a loader of (images, class numbers).
 
     Runs in evaluation mode without gradients, and leaves the model's mode and the random
-    generators as they were. ``after_batch`` is called with the running sums.
+    generators as they were. ``after_batch`` is called with the running sums; batches go to
+    ``device``, by default where tensors are made.
 
     >>> import lucidlite
     >>> from lucidlite.training import evaluate
@@ -88,6 +90,7 @@ def evaluate(
     0.5
     """
     running = RunningResult()
+    device = get_default_device() if device is None else device
     # A loader draws a seed for each pass: not from the stream that training goes on with.
     with inference(model), use_generator(Generator().manual_seed(0)):
         for images, target in loader:

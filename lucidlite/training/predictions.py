@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from lucidlite.backends import get_default_device
 from lucidlite.nn.functional import softmax
 from lucidlite.nn.module import Module
 from lucidlite.tensor import Tensor
@@ -30,8 +31,9 @@ def probabilities(model: Module, images: Tensor) -> NDArray[np.float32]:
     return array
 
 
-def predict_all(model: Module, loader: Iterable[Any], device: Any = "cpu") -> Predictions:
+def predict_all(model: Module, loader: Iterable[Any], device: Any = None) -> Predictions:
     """The model's predictions for everything a loader of (images, class numbers) has."""
+    device = get_default_device() if device is None else device
     shown, said, true = [], [], []
     for images, targets in loader:
         shown.append(images.cpu().numpy())

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from lucidlite.backends import get_default_device
 from lucidlite.callsite import error
 from lucidlite.nn.functional import cross_entropy
 from lucidlite.nn.module import Module
@@ -69,7 +70,7 @@ class Trainer:
         scheduler: LRScheduler | None = None,
         loss: Callable[[Tensor, Tensor], Tensor] = cross_entropy,
         epochs: int = 5,
-        device: Any = "cpu",
+        device: Any = None,
         folder: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
         report: Callable[[EpochRow], Any] | None = None,
@@ -77,6 +78,7 @@ class Trainer:
     ) -> None:
         if epochs < 1:
             raise error(ValueError, f"Trainer: epochs must be at least 1, got epochs={epochs}")
+        device = get_default_device() if device is None else device
         self.model = model.to(device)
         self.train_loader, self.test_loader = train_loader, test_loader
         self.optimizer, self.scheduler = optimizer, scheduler

@@ -1,95 +1,40 @@
-"""What CuPy 14 has: the functions lucidlite may call with their arguments, ufuncs and attributes.
+"""What the stand-in has of CuPy: names out of api.json, which make_api.py takes from CuPy itself.
 
-test_fakecupy.py compares the tables with a real CuPy where one is installed.
+test_cupy_api.py holds the stand-in to it, and api.json to the CuPy that is installed, if one is.
 """
 
-FUNCTIONS = {
-    "all": "a axis out keepdims",
-    "allclose": "a b rtol atol equal_nan",
-    "amax": "a axis out keepdims",
-    "amin": "a axis out keepdims",
-    "any": "a axis out keepdims",
-    "arange": "start stop step dtype",
-    "argmax": "a axis dtype out keepdims",
-    "argmin": "a axis dtype out keepdims",
-    "argsort": "a axis kind",
-    "array": "obj dtype copy order subok ndmin blocking",
-    "array_equal": "a1 a2 equal_nan",
-    "asarray": "a dtype order copy blocking",
-    "ascontiguousarray": "a dtype",
-    "asnumpy": "a stream order out blocking",
-    "bincount": "x weights minlength",
-    "broadcast_to": "array shape",
-    "clip": "a a_min a_max out",
-    "concatenate": "tup axis out dtype casting",
-    "count_nonzero": "a axis",
-    "cumprod": "a axis dtype out",
-    "cumsum": "a axis dtype out",
-    "diagonal": "a offset axis1 axis2",
-    "diff": "a n axis prepend append",
-    "dot": "a b out",
-    "einsum": "*operands **kwargs",
-    "empty": "shape dtype order",
-    "empty_like": "prototype dtype order subok shape",
-    "expand_dims": "a axis",
-    "eye": "N M k dtype order",
-    "flip": "a axis",
-    "full": "shape fill_value dtype order",
-    "full_like": "a fill_value dtype order subok shape",
-    "isclose": "a b rtol atol equal_nan",
-    "linspace": "start stop num endpoint retstep dtype axis",
-    "matmul": "*args axes axis keepdims casting dtype signature order out",
-    "max": "a axis out keepdims",
-    "mean": "a axis dtype out keepdims",
-    "median": "a axis out overwrite_input keepdims",
-    "min": "a axis out keepdims",
-    "moveaxis": "a source destination",
-    "nansum": "a axis dtype out keepdims",
-    "nonzero": "a",
-    "ones": "shape dtype order",
-    "ones_like": "a dtype order subok shape",
-    "outer": "a b out",
-    "pad": "array pad_width mode **kwargs",
-    "prod": "a axis dtype out keepdims",
-    "put_along_axis": "arr indices values axis",
-    "ravel": "a order",
-    "repeat": "a repeats axis",
-    "reshape": "a newshape order copy",
-    "roll": "a shift axis",
-    "round": "a decimals out",
-    "searchsorted": "a v side sorter",
-    "sort": "a axis kind",
-    "split": "ary indices_or_sections axis",
-    "squeeze": "a axis",
-    "stack": "tup axis out dtype casting",
-    "std": "a axis dtype out ddof keepdims",
-    "sum": "a axis dtype out keepdims",
-    "swapaxes": "a axis1 axis2",
-    "take": "a indices axis out",
-    "take_along_axis": "a indices axis",
-    "tensordot": "a b axes",
-    "tile": "A reps",
-    "trace": "a offset axis1 axis2 dtype out",
-    "transpose": "a axes",
-    "tril": "m k",
-    "triu": "m k",
-    "unique": "ar return_index return_inverse return_counts axis equal_nan",
-    "var": "a axis dtype out ddof keepdims",
-    "where": "condition x y",
-    "zeros": "shape dtype order",
-    "zeros_like": "a dtype order subok shape",
-}
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+API = json.loads(Path(__file__).with_name("api.json").read_text(encoding="utf-8"))
 
 
 def _words(text: str) -> list[str]:
     return text.split()
 
 
+# The functions lucidlite may call, with their parameters.
+FUNCTIONS: dict[str, str] = {
+    name: API["modules"]["cupy"][name]
+    for name in _words("""
+        all allclose amax amin any arange argmax argmin argsort array array_equal asarray
+        ascontiguousarray asnumpy bincount broadcast_to clip concatenate count_nonzero
+        cumprod cumsum diagonal diff dot einsum empty empty_like expand_dims eye flip full
+        full_like isclose linspace matmul max mean median min moveaxis nansum nonzero ones
+        ones_like outer pad prod put_along_axis ravel repeat reshape roll round searchsorted
+        sort split squeeze stack std sum swapaxes take take_along_axis tensordot tile trace
+        transpose tril triu unique var where zeros zeros_like
+    """)
+}
+
 UFUNCS = _words("""
     abs absolute arccos arccosh arcsin arcsinh arctan arctan2 arctanh add bitwise_and bitwise_not
     bitwise_or bitwise_xor cbrt ceil copysign cos cosh divide equal exp exp2 expm1 fabs float_power
     floor floor_divide fmax fmin fmod greater greater_equal heaviside hypot invert isfinite isinf
-    isnan ldexp left_shift less less_equal log log10 log1p log2 logaddexp logical_and logical_not
+    isnan ldexp left_shift less less_equal log log10 log1p log2 logaddexp
+    logaddexp2 logical_and logical_not
     logical_or logical_xor maximum minimum mod multiply negative nextafter not_equal positive power
     reciprocal remainder right_shift rint sign signbit sin sinc sinh sqrt square subtract tan tanh
     true_divide trunc
@@ -111,6 +56,9 @@ SHARED = _words("""
     bool_ dtype e finfo float16 float32 float64 iinfo inf int16 int32 int64 int8 nan newaxis pi
     promote_types uint16 uint32 uint64 uint8 issubdtype
 """)
+
+# The parameters of methods.
+PARAMETERS: dict[str, str] = API["classes"]["ndarray"]
 
 # What atomicAdd is there for.
 ATOMIC = {"float16", "float32", "float64", "int32", "int64", "uint32", "uint64"}

@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import operator
-from types import SimpleNamespace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from fakecupy.api import ARITHMETIC, COMPARISONS, METHODS, VIEWS
+from fakecupy import memory, pinned, races
+from fakecupy.device import Device
+from fakecupy.machine import count, here, machine
+from fakecupy.streams import current_capture, get_current_stream, issue, synchronous
 
 SCALARS = (bool, int, float, complex, np.generic, type(None), str, slice, type(...), np.dtype, type)
-
-# How often arrays went to the device, came back, and how often a value was waited for.
-counts = {"h2d": 0, "d2h": 0, "sync": 0}
 
 
 def unwrap(value: Any) -> Any:
     """The host array of a device array; scalars as they are; anything else is refused."""
     if isinstance(value, ndarray):
+        if value._pointer.device_id != here.device and not machine.peers:
+            raise ValueError(
+                "Array device must be same as the current device: array device = "
+                f"{value._pointer.device_id} while current = {here.device}"
+            )
+        if machine.races:
+            races.used(value._pointer.mem, get_current_stream(), writes=False)
         return value._host
     if isinstance(value, SCALARS):
         return value
@@ -27,16 +34,101 @@ def unwrap(value: Any) -> Any:
     raise TypeError(f"Unsupported type {type(value)}")
 
 
-def wrap(result: Any, views: bool = False) -> Any:
-    """NumPy results as device arrays, in C order unless they may be views."""
-    if isinstance(result, (np.ndarray, np.generic)):
-        array = np.asarray(result)
-        return ndarray(array if views else np.array(array, order="C", copy=None))
-    if isinstance(result, tuple):
-        return tuple(wrap(each, views) for each in result)
-    if isinstance(result, list):
-        return [wrap(each, views) for each in result]
-    return result
+def made(host: np.ndarray, pointer: Any) -> ndarray:
+    """The device array over memory that is the device's already."""
+    array = object.__new__(ndarray)
+    array._host, array._pointer = host, pointer
+    return array
+
+
+def room(shape: Any, dtype: Any, strides: Any = None) -> ndarray:
+    """A device array in fresh memory."""
+    like = np.empty(0, dtype)
+    shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    size = int(np.prod(shape, dtype=np.int64))
+    pointer = memory.alloc(size * like.itemsize)
+    if not size:
+        return made(np.empty(shape, like.dtype), pointer)
+    host = np.ndarray(shape, like.dtype, pointer.mem.bytes, pointer.ptr - pointer.mem.ptr, strides)
+    return made(host, pointer)
+
+
+def placed(result: np.ndarray, keep: bool = False) -> ndarray:
+    """A host array in device memory, in C order, or ``keep`` its own."""
+    strides = np.empty_like(result).strides if keep else None
+    array = room(result.shape, result.dtype, strides)
+    array._host[...] = result
+    return array
+
+
+def spoil(host: np.ndarray) -> None:
+    """What memory holds that nobody has written: NaN, or an unlikely number."""
+    host.fill(np.nan if host.dtype.kind in "fc" else 1 if host.dtype.kind == "b" else 113)
+
+
+def produce(compute: Callable[[], Any], kernels: int = 1, keep: bool = False) -> Any:
+    """The results of kernels as device arrays: now, or at each launch of the captured graph."""
+    with np.errstate(all="ignore"):
+        results = compute()
+    outs = _map(lambda result: placed(np.asarray(result), keep), results)
+    if current_capture() is None:
+        issue(_nothing, kernels)
+        return outs
+    _map(lambda out: spoil(out._host), outs)
+    hosts = _map(lambda out: out._host, outs)
+
+    def again() -> None:
+        with np.errstate(all="ignore"):
+            _pairs(hosts, compute())
+
+    issue(again, kernels)
+    return outs
+
+
+def write(target: np.ndarray, compute: Callable[[], Any], kernels: int = 1) -> None:
+    """Kernels that write where there is an array already."""
+
+    def run() -> None:
+        with np.errstate(all="ignore"):
+            target[...] = compute()
+
+    issue(run, kernels)
+
+
+def _nothing() -> None:
+    pass
+
+
+def _map(function: Callable[[Any], Any], value: Any) -> Any:
+    if isinstance(value, (tuple, list)):
+        return type(value)(_map(function, each) for each in value)
+    return function(value)
+
+
+def _pairs(hosts: Any, results: Any) -> None:
+    if isinstance(hosts, (tuple, list)):
+        for host, result in zip(hosts, results, strict=True):
+            _pairs(host, result)
+    else:
+        hosts[...] = results
+
+
+def viewed(source: ndarray, look: Callable[[np.ndarray], Any]) -> Any:
+    """What ``look`` makes of an array: views without a kernel, copies with one."""
+
+    def one(result: np.ndarray) -> Any:
+        if not result.size or np.may_share_memory(result, source._host):
+            return made(result, source._pointer)
+        return None
+
+    views = _map(one, look(source._host))
+    if views is None or (isinstance(views, (tuple, list)) and None in [*map(_is_none, views)]):
+        return produce(lambda: look(unwrap(source)))
+    return views
+
+
+def _is_none(value: Any) -> Any:
+    return None if value is None else 0
 
 
 class Flags:
@@ -45,6 +137,7 @@ class Flags:
     def __init__(self, host: np.ndarray) -> None:
         self.c_contiguous = bool(host.flags.c_contiguous)
         self.f_contiguous = bool(host.flags.f_contiguous)
+        self.forc = self.fnc = False
         self.owndata = host.base is None
 
 
@@ -55,14 +148,26 @@ class ndarray:
     a stray ``np.`` shows.
     """
 
-    __slots__ = ("_host",)
+    __slots__ = ("__weakref__", "_host", "_pointer")
     __hash__ = None  # type: ignore[assignment]
     __array_priority__ = 100
+    _host: np.ndarray
+    _pointer: Any
 
-    def __init__(self, host: np.ndarray) -> None:
-        if type(host) is not np.ndarray:
-            raise TypeError(f"Unsupported type {type(host)}")
-        self._host = host
+    def __init__(self, shape: Any, dtype: Any = float, memptr: Any = None, strides: Any = None,
+                 order: str = "C") -> None:  # fmt: skip
+        if isinstance(shape, np.ndarray):
+            raise TypeError(f"Unsupported type {type(shape)}")
+        like = np.empty(shape, dtype, order)
+        if memptr is None:
+            out = room(like.shape, like.dtype, strides or like.strides)
+            self._host, self._pointer = out._host, out._pointer
+            spoil(self._host)
+            return
+        offset = memptr.ptr - memptr.mem.ptr
+        self._host = np.ndarray(like.shape, like.dtype, memptr.mem.bytes, offset,
+                                strides or like.strides)  # fmt: skip
+        self._pointer = memptr
 
     # -- what NumPy asks -----------------------------------------------------------------------
 
@@ -78,8 +183,8 @@ class ndarray:
                 raise TypeError(f"Unsupported type {type(each)}")
         if method == "__call__" and any(isinstance(each, np.generic) for each in inputs):
             # numpy_scalar * array arrives here
-            with np.errstate(all="ignore"):
-                return wrap(ufunc(*[unwrap(each) for each in inputs], **kwargs))
+            hosts = [unwrap(each) for each in inputs]
+            return produce(lambda: ufunc(*hosts, **kwargs))
         raise TypeError(f"numpy.{ufunc.__name__} was called with a device array: use xp")
 
     def __array_function__(self, function: Any, types: Any, args: Any, kwargs: Any) -> Any:
@@ -94,8 +199,15 @@ class ndarray:
     itemsize = property(lambda self: self._host.itemsize)
     strides = property(lambda self: self._host.strides)
     flags = property(lambda self: Flags(self._host))
-    T = property(lambda self: ndarray(self._host.T))
-    data = property(lambda self: SimpleNamespace(ptr=self._host.ctypes.data))
+    device = property(lambda self: Device(self._pointer.device_id))
+    T = property(lambda self: made(self._host.T, self._pointer))
+
+    @property
+    def data(self) -> Any:
+        if not self._pointer.mem.ptr:
+            return self._pointer
+        offset = self._host.__array_interface__["data"][0] - self._pointer.mem.ptr
+        return memory.MemoryPointer(self._pointer.mem, offset)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -108,19 +220,68 @@ class ndarray:
             raise AttributeError("incompatible shape for a non-contiguous array")
         self._host = seen
 
-    # -- to the host -----------------------------------------------------------------------------
+    # -- from and to the host ----------------------------------------------------------------------
 
-    def get(self, stream: Any = None, order: str = "C", out: Any = None) -> np.ndarray:
-        del stream, out
-        counts["d2h"] += 1
-        return self._value().copy(order=order)
+    def set(self, arr: np.ndarray, stream: Any = None) -> None:
+        """Values from the host; in pinned memory they must stay until the copy has ended."""
+        if not isinstance(arr, np.ndarray):
+            raise TypeError("Only numpy.ndarray can be set to cupy.ndarray")
+        if self.dtype != arr.dtype:
+            raise TypeError(f"{arr.dtype} array cannot be set to {self.dtype} array")
+        if self.shape != arr.shape:
+            raise ValueError(f"Shape mismatch. Old shape: {self.shape}, new shape: {arr.shape}")
+        if not (self.flags.c_contiguous or self.flags.f_contiguous):
+            raise RuntimeError("Cannot set to non-contiguous array")
+        stream = stream or get_current_stream()
+        host = self._host
+        if not self.size:
+            return
+        races.used(self._pointer.mem, stream, writes=True)
+        if stream._capture is not None:
+            if not pinned.is_pinned(arr):
+                synchronous("h2d")
+            count("h2d")
+            stream._capture.add(stream, lambda: host.__setitem__(..., arr))
+            return
+        count("h2d")
+        host[...] = arr
+        if pinned.is_pinned(arr):
+            stream._pending.append(pinned.unchanged(arr, arr.copy()))
+
+    def get(self, stream: Any = None, order: str = "C", out: Any = None,
+            blocking: bool = True) -> np.ndarray:  # fmt: skip
+        if out is not None:
+            if not isinstance(out, np.ndarray):
+                raise TypeError("Only numpy.ndarray can be obtained from cupy.ndarray")
+            if self.dtype != out.dtype:
+                raise TypeError(f"{self.dtype} array cannot be obtained to {out.dtype} array")
+            if self.shape != out.shape:
+                raise ValueError(f"Shape mismatch. Expected shape: {self.shape}, actual shape: "
+                                 f"{out.shape}")  # fmt: skip
+        else:
+            out = np.empty(self.shape, self.dtype, "F" if order == "F" else "C")
+        if self.size and not (self._host.flags.c_contiguous or self._host.flags.f_contiguous):
+            count("launch")  # made contiguous first
+        if blocking or not pinned.is_pinned(out):
+            with stream or get_current_stream():
+                synchronous("d2h")
+            out[...] = self._host
+            return out  # type: ignore[no-any-return]
+        count("d2h")
+        values, later = self._host.copy(), stream or get_current_stream()
+        if later._capture is not None:
+            later._capture.add(later, lambda: out.__setitem__(..., self._host))
+            return out  # type: ignore[no-any-return]
+        spoil(out)
+        later._pending.append(lambda: out.__setitem__(..., values))
+        return out  # type: ignore[no-any-return]
 
     def _value(self) -> np.ndarray:
-        counts["sync"] += 1
+        synchronous()
         return self._host
 
-    def item(self, *args: Any) -> Any:
-        return self._value().item(*args)
+    def item(self) -> Any:
+        return self._value().item()
 
     def tolist(self) -> Any:
         return self._value().tolist()
@@ -145,138 +306,3 @@ class ndarray:
 
     def __repr__(self) -> str:
         return repr(self._value())
-
-    # -- elements ----------------------------------------------------------------------------------
-
-    def _key(self, key: Any) -> tuple[tuple[Any, ...], bool]:
-        """A key for NumPy, and whether it makes a view. Integers out of range wrap around."""
-        items = key if isinstance(key, tuple) else (key,)
-        counted = [i for i in items if i is not None and i is not ...]
-        used = sum(i.ndim if _is_mask(i) else 1 for i in counted)
-        out: list[Any] = []
-        axis, basic = 0, True
-        for item in items:
-            if item is None:
-                out.append(item)
-                continue
-            if item is ...:
-                out.append(item)
-                axis += self.ndim - used
-                continue
-            if isinstance(item, np.ndarray):
-                raise TypeError("an index is a NumPy array: move it to the device first")
-            if isinstance(item, ndarray):
-                basic = False
-                if _is_mask(item):
-                    counts["sync"] += 1
-                    out.append(item._host)
-                    axis += item.ndim
-                    continue
-                size = self._host.shape[axis]
-                out.append(item._host % size if size else item._host)
-            else:
-                basic = basic and not isinstance(item, (list, bool))
-                out.append(item)
-            axis += 1
-        if basic and not any(item is ... for item in out):
-            out.append(...)  # keeps NumPy from copying one element out
-        return tuple(out), basic
-
-    def __getitem__(self, key: Any) -> ndarray:
-        found, basic = self._key(key)
-        return wrap(self._host[found], views=basic)  # type: ignore[no-any-return]
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        found, basic = self._key(key)
-        if isinstance(value, (list, tuple)):
-            raise TypeError(f"Unsupported type {type(value)}")
-        if not basic and not any(_is_mask(each) for each in _listed(key)):
-            times = np.zeros(self._host.shape, np.int64)
-            np.add.at(times, found, 1)
-            if (times > 1).any():
-                raise RuntimeError("duplicate indices: which value stays is undefined on a GPU")
-        with np.errstate(all="ignore"):
-            self._host[found] = unwrap(value)
-
-    # -- methods -----------------------------------------------------------------------------------
-
-    def astype(self, dtype: Any, order: str = "K", casting: Any = None, subok: Any = None,
-               copy: bool = True) -> ndarray:  # fmt: skip
-        del casting, subok
-        if not copy and self._host.dtype == np.dtype(dtype):
-            return self
-        with np.errstate(all="ignore"):
-            return ndarray(self._host.astype(dtype, order=order))
-
-    def copy(self, order: str = "C") -> ndarray:
-        return ndarray(self._host.copy(order=order))
-
-    def fill(self, value: Any) -> None:
-        self._host.fill(unwrap(value))
-
-    def nonzero(self) -> tuple[ndarray, ...]:
-        counts["sync"] += 1
-        return wrap(self._host.nonzero())  # type: ignore[no-any-return]
-
-    def sort(self, axis: int = -1, kind: Any = None) -> None:
-        self._host.sort(axis=axis, kind="stable" if kind is None else kind)
-
-
-def _listed(key: Any) -> tuple[Any, ...]:
-    return key if isinstance(key, tuple) else (key,)
-
-
-def _is_mask(item: Any) -> bool:
-    return isinstance(item, ndarray) and item.dtype == bool
-
-
-def _method(name: str, views: bool) -> Any:
-    def method(self: ndarray, *args: Any, **kwargs: Any) -> Any:
-        named = {key: unwrap(value) for key, value in kwargs.items()}
-        with np.errstate(all="ignore"):
-            return wrap(getattr(self._host, name)(*[unwrap(a) for a in args], **named), views)
-
-    method.__name__ = name
-    return method
-
-
-def _binary(name: str) -> tuple[Any, Any, Any]:
-    function = getattr(operator, f"__{name}__")
-
-    def checked(other: Any) -> Any:
-        if isinstance(other, (list, tuple)):
-            raise TypeError(f"Unsupported type {type(other)}")
-        return unwrap(other)
-
-    def left(self: ndarray, other: Any) -> Any:
-        other = checked(other)
-        with np.errstate(all="ignore"):
-            return wrap(function(self._host, other))
-
-    def right(self: ndarray, other: Any) -> Any:
-        other = checked(other)
-        with np.errstate(all="ignore"):
-            return wrap(function(other, self._host))
-
-    def inplace(self: ndarray, other: Any) -> ndarray:
-        other = checked(other)
-        with np.errstate(all="ignore"):
-            self._host = getattr(operator, f"__i{name}__")(self._host, other)
-        return self
-
-    return left, right, inplace
-
-
-for _name in METHODS:
-    setattr(ndarray, _name, _method(_name, views=False))
-for _name in VIEWS:
-    setattr(ndarray, _name, _method(_name, views=True))
-for _name in ARITHMETIC:
-    _left, _right, _inplace = _binary(_name)
-    setattr(ndarray, f"__{_name}__", _left)
-    setattr(ndarray, f"__r{_name}__", _right)
-    setattr(ndarray, f"__i{_name}__", _inplace)
-for _name in COMPARISONS:
-    setattr(ndarray, f"__{_name}__", _binary(_name)[0])
-for _name, _function in {"neg": np.negative, "abs": np.absolute, "invert": np.invert}.items():
-    setattr(ndarray, f"__{_name}__", lambda self, f=_function: wrap(f(self._host)))

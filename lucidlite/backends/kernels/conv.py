@@ -36,7 +36,7 @@ class ConvKernels:
         """(y, state): the cross-correlation of x with w, plus ``bias`` (K,) where given."""
         del keep, memo  # im2col's matrix is large and quickly rebuilt: nothing is kept
         n, outputs = x.shape[0], window.output_size(x.shape[2:])
-        columns = self._columns(x, window, groups)
+        columns = self._conv_columns(x, window, groups)
         weight = w.reshape(groups, w.shape[0] // groups, w.shape[1] * window.taps)
         y = self.xp.matmul(columns, weight.transpose(0, 2, 1))
         y = y.transpose(1, 0, 2).reshape(*outputs, n, w.shape[0])
@@ -53,7 +53,7 @@ class ConvKernels:
         n, c, *size = x_shape
         outputs = g.shape[2:]
         weight = w.reshape(groups, w.shape[0] // groups, w.shape[1] * window.taps)
-        columns = xp.matmul(self._rows(g, groups), weight).transpose(1, 0, 2)
+        columns = xp.matmul(self._conv_rows(g, groups), weight).transpose(1, 0, 2)
         columns = columns.reshape(*outputs, n, c, window.taps)
         (top, bottom), (left, right) = window.padding
         padded = xp.zeros((size[0] + top + bottom, size[1] + left + right, n, c), g.dtype)
@@ -62,12 +62,19 @@ class ConvKernels:
         return nchw(padded[top : top + size[0], left : left + size[1]])
 
     @in_float32
+    def conv_transpose2d(
+        self, x: Array, w: Array, bias: Array, y_shape: Shape, window: Window, groups: int
+    ) -> Array:
+        """conv2d_input_grad of x, plus ``bias`` (one a channel of the result)."""
+        return self.conv2d_input_grad(x, w, y_shape, window, groups) + bias.reshape(1, -1, 1, 1)
+
+    @in_float32
     def conv2d_weight_grad(
         self, g: Array, x: Array, w_shape: Shape, window: Window, groups: int
     ) -> Array:
         """The gradient of w: over all windows, the sum of gradient times input."""
-        columns = self._columns(x, window, groups)
-        dw = self.xp.matmul(self._rows(g, groups).transpose(0, 2, 1), columns)
+        columns = self._conv_columns(x, window, groups)
+        dw = self.xp.matmul(self._conv_rows(g, groups).transpose(0, 2, 1), columns)
         return dw.reshape(w_shape)
 
     @in_float32
@@ -89,7 +96,7 @@ class ConvKernels:
             g.sum(axis=(0, 2, 3), dtype=g.dtype) if needs[2] else None,
         )
 
-    def _columns(self, x: Array, window: Window, groups: int) -> Array:
+    def _conv_columns(self, x: Array, window: Window, groups: int) -> Array:
         """im2col: (groups, OH * OW * N, C / groups * taps), one row a window."""
         n, c, *size = x.shape
         outputs = window.output_size((size[0], size[1]))
@@ -99,7 +106,7 @@ class ConvKernels:
         rows = outputs[0] * outputs[1] * n
         return columns.reshape(rows, groups, c // groups * window.taps).transpose(1, 0, 2)
 
-    def _rows(self, g: Array, groups: int) -> Array:
+    def _conv_rows(self, g: Array, groups: int) -> Array:
         """A gradient as (groups, OH * OW * N, K / groups)."""
         n, k, height, width = g.shape
         return hwnc(g).reshape(height * width * n, groups, k // groups).transpose(1, 0, 2)

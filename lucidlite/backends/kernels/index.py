@@ -1,4 +1,4 @@
-"""Adding at indices: the transpose of taking elements out."""
+"""Taking elements out at indices, and its transpose: adding at indices."""
 
 from __future__ import annotations
 
@@ -8,9 +8,14 @@ from lucidlite.backends.kernels import Array
 
 
 class IndexKernels:
-    """Kernels that scatter."""
+    """Kernels that gather and scatter. Indices are known to be within bounds."""
 
     xp: Any
+    map: Any
+
+    def take(self, array: Array, key: tuple[Any, ...]) -> Array:
+        """A copy of the elements at an index that holds arrays."""
+        return array[key]
 
     def index_add(self, shape: tuple[int, ...], dtype: Any, key: Any, values: Array) -> Array:
         """Zeros of ``shape`` with ``values`` added at ``key``; places named twice add up."""
@@ -26,3 +31,44 @@ class IndexKernels:
         out = array.copy()
         self.xp.add.at(out, key, values)
         return out
+
+    def gather(self, array: Array, dim: int, index: Array) -> Array:
+        """``out[i][j] = array[index[i][j]][j]`` for dim 0, and so on; not for 0-dim arrays.
+
+        ``index`` may be shorter than ``array`` along the other dims.
+        """
+        return array[self._grid(index, dim)]
+
+    def scatter_add(self, array: Array, dim: int, index: Array, values: Array) -> Array:
+        """A copy of ``array`` with ``values`` added at the places ``gather`` takes from.
+
+        ``values`` has the shape of ``index``.
+        """
+        return self.index_add_to(array, self._grid(index, dim), values)
+
+    def scatter_put(self, array: Array, dim: int, index: Array, values: Array) -> Array:
+        """A copy of ``array`` with ``values`` (or a number) at the places ``gather`` takes from."""
+        out = array.copy()
+        out[self._grid(index, dim)] = values
+        return out
+
+    def fold_at(self, name: str, array: Array, dim: int, index: Array, values: Array) -> Array:
+        """A copy of ``array`` with ``values`` folded in by the function ``name``, as they come."""
+        half = array.dtype == self.xp.float16
+        out = array.astype(self.xp.float32) if half else array.copy()
+        for i in range(index.shape[dim]):
+            # Of one slice no two elements fall on one place.
+            step = (*(slice(None),) * dim, slice(i, i + 1))
+            grid = self._grid(index[step], dim)
+            out[grid] = self.map(name, out[grid], values[step].astype(out.dtype, copy=False))
+        return out.astype(array.dtype) if half else out
+
+    def _grid(self, index: Array, dim: int) -> tuple[Array, ...]:
+        """``index`` along ``dim``, every other dim running over its range."""
+        grid: list[Any] = []
+        for d, n in enumerate(index.shape):
+            ones = [1] * index.ndim
+            ones[d] = n
+            grid.append(self.xp.arange(n).reshape(ones))
+        grid[dim] = index
+        return tuple(grid)

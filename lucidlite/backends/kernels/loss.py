@@ -16,6 +16,7 @@ class LossKernels:
 
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
+        def reduce(self, name: str, array: Array, axis: Any, keepdims: bool) -> Array: ...
 
     @in_float32
     def softmax(self, x: Array, axis: int) -> Array:
@@ -32,6 +33,14 @@ class LossKernels:
         e = self.map("exp", shifted)
         total = e if not x.ndim else e.sum(axis=axis, keepdims=True)
         return self.map("subtract", shifted, self.map("log", total))
+
+    @in_float32
+    def softmax_grad(self, g: Array, y: Array, axis: int, logarithm: bool) -> Array:
+        """The gradient for the scores, from the softmax ``y`` along an axis or its logarithm."""
+        product = g if logarithm else self.map("multiply", g, y)
+        factor = self.map("exp", y) if logarithm else y
+        total = self.reduce("sum", product, (axis,) if g.ndim else (), True)
+        return self.map("subtract", product, self.map("multiply", factor, total))
 
     @in_float32
     def logsumexp(self, x: Array, axes: tuple[int, ...], keepdims: bool) -> Array:
@@ -59,8 +68,9 @@ class LossKernels:
     ) -> tuple[Array, Array | None]:
         """The (mean) negative log-likelihood of int ``target`` (N) under scores ``x`` (N, C).
 
-        Returns the 0-dim loss and, if ``keep``, its gradient for ``x``. Rows whose target is
-        ``ignore_index`` count for nothing; None says that there are none.
+        Returns the 0-dim loss and, if ``keep``, what ``cross_entropy_backward`` wants (here the
+        gradient for ``x``). Rows whose target is ``ignore_index`` count for nothing; None says that
+        there are none.
         """
         xp = self.xp
         logp = self.log_softmax(x, 1)
@@ -78,3 +88,10 @@ class LossKernels:
         share = self.map("divide", xp.asarray(1, x.dtype), xp.asarray(count))
         scale = xp.where(kept, share, x.dtype.type(0))
         return loss, self.map("multiply", grad, scale[:, None], out=grad)
+
+    def cross_entropy_backward(
+        self, g: Array, state: Any, x: Array, target: Array, ignore_index: int | None
+    ) -> Array:
+        """The gradient for ``x``, times the 0-dim ``g``."""
+        del x, target, ignore_index  # all is in the state here
+        return self.map("multiply", state, g)

@@ -22,7 +22,7 @@ class MatmulKernels:
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
         def cast(self, array: Array, dtype: np.dtype[Any]) -> Array: ...
-        def asarray(self, value: Any, dtype: np.dtype[Any] | None = None) -> Array: ...
+        def constant(self, value: Any, dtype: np.dtype[Any]) -> Array: ...
 
     def matmul(self, a: Array, b: Array) -> Array:
         """Matrix products over leading dims; float16 is multiplied in float32 and rounded once."""
@@ -40,11 +40,11 @@ class MatmulKernels:
         kind = a.dtype.type
         out = self.matmul(a, b)
         if alpha != 1:
-            out = self.map("multiply", out, self.asarray(kind(alpha), a.dtype))
+            out = self.map("multiply", out, self.constant(kind(alpha), a.dtype))
         if beta == 0:
             return out
         if beta != 1:
-            input = self.map("multiply", input, self.asarray(kind(beta), a.dtype))
+            input = self.map("multiply", input, self.constant(kind(beta), a.dtype))
         return self.map("add", out, input)
 
     @in_float32

@@ -13,6 +13,8 @@ class NormKernels:
     """Kernels on (N, C, ...) arrays with one mean and spread a channel."""
 
     xp: Any
+    # Whether these kernels take float16 as it is, and compute in float32.
+    norms_float16 = False
 
     if TYPE_CHECKING:
 

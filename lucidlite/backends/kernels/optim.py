@@ -1,4 +1,4 @@
-"""Optimizer steps: one call updates one parameter and its state, in place.
+"""Optimizer steps: one call updates one parameter and its state, in place. Gradient clipping.
 
 The order of operations is PyTorch's, so trajectories agree to rounding (its CPU kernels fuse a
 multiply with an add where NumPy rounds twice). Python floats are rounded to the parameter's dtype
@@ -28,6 +28,7 @@ class OptimKernels:
 
     xp: Any
     device: Any
+    norm: Any
 
     def sgd_steps(self, items: Sequence[SGDItem], **options: Any) -> None:
         """``sgd_step`` for every (param, grad, momentum_buffer, first) of ``items``, in order."""
@@ -62,7 +63,7 @@ class OptimKernels:
             "nesterov": nesterov, "maximize": maximize, "first": first,
         }  # fmt: skip
         if param.dtype == "float16":
-            with _Widened(self.xp, param, momentum_buffer) as (wide, wide_buffer):
+            with Widened(self.xp, param, momentum_buffer) as (wide, wide_buffer):
                 self.sgd_step(wide, grad.astype("float32"), wide_buffer, **options)
             return
         xp = self.xp
@@ -115,7 +116,7 @@ class OptimKernels:
             "weight_decay": weight_decay, "decoupled": decoupled, "maximize": maximize,
         }  # fmt: skip
         if param.dtype == "float16":
-            with _Widened(self.xp, param, exp_avg, exp_avg_sq, max_exp_avg_sq) as wide:
+            with Widened(self.xp, param, exp_avg, exp_avg_sq, max_exp_avg_sq) as wide:
                 self.adam_step(wide[0], grad.astype("float32"), *wide[1:], **options)
             return
         xp = self.xp
@@ -151,6 +152,29 @@ class OptimKernels:
             xp.multiply(mean, step_size, out=new)
             xp.subtract(p, xp.divide(new, work, out=new), out=p)
 
+    def total_norm(self, arrays: Sequence[Array], p: float) -> Array:
+        """The ``p``-norm of the arrays' ``p``-norms, 0-dim in their common dtype."""
+        norms = [self.norm(a, p, tuple(range(a.ndim)), False) for a in arrays]
+        return self.norm(self.xp.stack(norms), p, (0,), False)
+
+    def clip_norm(self, arrays: Sequence[Array], most: float, p: float) -> Array:
+        """``scale_to_norm`` by the arrays' own ``total_norm``, which is returned."""
+        norm = self.total_norm(arrays, p)
+        self.scale_to_norm(arrays, most, norm)
+        return norm
+
+    def scale_to_norm(self, arrays: Sequence[Array], most: float, norm: Array) -> None:
+        """Multiply the arrays, in place, by most / (norm + 1e-6), or by 1 where that is less."""
+        xp = self.xp
+        factor = xp.minimum(most / (norm + 1e-6), 1.0)
+        for a in arrays:
+            xp.multiply(a, xp.asarray(factor, dtype=a.dtype), out=a)
+
+    def clip_values(self, arrays: Sequence[Array], most: float) -> None:
+        """Hold the arrays' elements, in place, between -most and most; NaN stays."""
+        for a in arrays:
+            self.xp.clip(a, -most, most, out=a)
+
     def _blocks(
         self, scratch: int, param: Array, *others: Array | None
     ) -> Iterator[tuple[tuple[Any, ...], list[Array]]]:
@@ -171,7 +195,7 @@ class OptimKernels:
             yield pieces, [s[: stop - start] for s in spare]
 
 
-class _Widened:
+class Widened:
     """float32 copies of float16 outputs, written back when the block ends."""
 
     def __init__(self, xp: Any, *arrays: Array | None) -> None:

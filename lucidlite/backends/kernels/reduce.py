@@ -13,12 +13,14 @@ class ReduceKernels:
     """Kernels that fold axes away."""
 
     xp: Any
+    # Whether sums of float16 are taken in float32 by themselves.
+    sums_float16 = False
 
     if TYPE_CHECKING:
 
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
-        def asarray(self, value: Any, dtype: np.dtype[Any] | None = None) -> Array: ...
+        def constant(self, value: Any, dtype: np.dtype[Any]) -> Array: ...
 
     def reduce(
         self, name: str, array: Array, axis: tuple[int, ...] | int | None, keepdims: bool = False
@@ -33,5 +35,13 @@ class ReduceKernels:
             count *= array.shape[d]
         wide = np.dtype(np.float32) if array.dtype == np.float16 else array.dtype
         total = self.call("sum", array, axis=axis, keepdims=keepdims, dtype=wide)
-        mean = self.map("divide", self.xp.asarray(total), self.asarray(count, wide))
+        mean = self.map("divide", self.xp.asarray(total), self.constant(count, wide))
         return mean.astype(array.dtype, copy=False)
+
+    def mean_grad(self, g: Array, shape: tuple[int, ...], axis: tuple[int, ...]) -> Array:
+        """The gradient of ``mean`` with kept dims, for an array of ``shape``; it may be a view."""
+        count = 1
+        for d in axis:
+            count *= shape[d]
+        share = self.map("divide", g, self.constant(count, g.dtype))
+        return self.xp.broadcast_to(share, shape)

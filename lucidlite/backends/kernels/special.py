@@ -48,7 +48,7 @@ def _rational(x: Array, tables: tuple[tuple[float, ...], tuple[float, ...]]) -> 
 
 
 class SpecialKernels:
-    """Choosing by a mask; relu and its gradient, sigmoid, erf, gelu; rounding to decimals."""
+    """Choosing by a mask; relu and its gradient, sigmoid, erf and kin, gelu; rounding."""
 
     xp: Any
 
@@ -57,6 +57,7 @@ class SpecialKernels:
         def map(self, name: str, *arrays: Array, out: Array | None = None) -> Array: ...
         def call(self, name: str, *args: Any, **kwargs: Any) -> Array: ...
         def align(self, *arrays: Array) -> tuple[Array, ...]: ...
+        def constant(self, value: Any, dtype: Any) -> Array: ...
 
     def select(self, mask: Array, x: Array, y: Array) -> Array:
         """``x`` where ``mask`` is True, else ``y``: arrays of one dtype that broadcast."""
@@ -78,14 +79,14 @@ class SpecialKernels:
         ``out``, ``g`` itself, may be written to.
         """
         del out
-        zero = self.xp.asarray(0, g.dtype)
-        return self.select(self.map("less_equal", y, self.xp.asarray(0, y.dtype)), zero, g)
+        zero = self.constant(0, g.dtype)
+        return self.select(self.map("less_equal", y, self.constant(0, y.dtype)), zero, g)
 
     @in_float32
     def sigmoid(self, x: Array) -> Array:
         """``1 / (1 + exp(-x))``; overflow of exp gives 0."""
         out = self.map("exp", self.map("negative", x))
-        out = self.map("add", out, self.xp.asarray(1, x.dtype))
+        out = self.map("add", out, self.constant(1, x.dtype))
         return self.map("reciprocal", out)
 
     @in_float32
@@ -96,7 +97,7 @@ class SpecialKernels:
     @in_float32
     def round_decimals(self, x: Array, decimals: int) -> Array:
         """The nearest multiples of ``10 ** -decimals``."""
-        scale = self.xp.asarray(10.0 ** abs(decimals), x.dtype)
+        scale = self.constant(10.0 ** abs(decimals), x.dtype)
         up, down = ("multiply", "divide") if decimals > 0 else ("divide", "multiply")
         return self.map(down, self.map("rint", self.map(up, x, scale)), scale)
 
@@ -109,26 +110,26 @@ class SpecialKernels:
             name = "max" if p > 0 else "min"
             return xp.asarray(self.call(name, size, axis=axes, keepdims=keepdims))
         if p == 0.0:
-            powers = self.map("not_equal", x, xp.asarray(0, x.dtype)).astype(x.dtype)
+            powers = self.map("not_equal", x, self.constant(0, x.dtype)).astype(x.dtype)
         elif p == 2.0:
             powers = self.map("multiply", x, x)
         else:
-            powers = size if p == 1.0 else self.map("power", size, xp.asarray(p, x.dtype))
+            powers = size if p == 1.0 else self.map("power", size, self.constant(p, x.dtype))
         total = xp.asarray(self.call("sum", powers, axis=axes, keepdims=keepdims))
         if p in (0.0, 1.0):
             return total
         if p == 2.0:
             return self.map("sqrt", total)
-        return self.map("power", total, xp.asarray(1.0 / p, x.dtype))
+        return self.map("power", total, self.constant(1.0 / p, x.dtype))
 
     @in_float32
     def lerp(self, x: Array, end: Array, weight: Array) -> Array:
         """``x + weight * (end - x)``, counted from the nearer end."""
         way = self.map("subtract", end, x)
-        rest = self.map("subtract", self.xp.asarray(1, weight.dtype), weight)
+        rest = self.map("subtract", self.constant(1, weight.dtype), weight)
         from_x = self.map("add", x, self.map("multiply", weight, way))
         from_end = self.map("subtract", end, self.map("multiply", way, rest))
-        near = self.map("less", self.map("absolute", weight), self.xp.asarray(0.5, weight.dtype))
+        near = self.map("less", self.map("absolute", weight), self.constant(0.5, weight.dtype))
         return self.select(near, from_x, from_end)
 
     @in_float32
@@ -157,16 +158,55 @@ class SpecialKernels:
         return falls * share
 
     @in_float32
+    def erfc(self, x: Array) -> Array:
+        """``1 - erf(x)``, exact where that is small."""
+        xp, wide = self.xp, x.astype(np.float64)
+        size = xp.abs(wide)
+        tail = self._erfc(size)
+        outer = xp.where(wide < 0.0, 2.0 - tail, tail)
+        near = 1.0 - wide * _near(wide)
+        return xp.asarray(xp.where(size > 0.46875, outer, near)).astype(x.dtype)  # NaN: the second
+
+    @in_float32
+    def erfinv(self, x: Array) -> Array:
+        """The number whose error function is ``x``."""
+        xp, wide = self.xp, x.astype(np.float64)
+        size = xp.abs(wide)
+        # Winitzki's approximation to 2e-3, then Halley's steps, each with three times the digits.
+        logs = xp.log1p(-size) + xp.log1p(size)
+        half = 2.0 / (np.pi * 0.147) + logs / 2.0
+        y = xp.sqrt(xp.sqrt(half * half - logs / 0.147) - half)
+        for _ in range(3):
+            over = xp.where(size > 0.5, (1.0 - size) - self.erfc(y), self.erf(y) - size)
+            step = over / (2.0 / np.sqrt(np.pi) * xp.exp(-y * y))
+            y = y - step / (1.0 + y * step)
+        y = xp.where(size == 1.0, np.inf, y)
+        return xp.asarray(xp.copysign(y, wide)).astype(x.dtype)
+
+    @in_float32
+    def sinc(self, x: Array) -> Array:
+        """``sin(pi x) / (pi x)``, 1 at 0."""
+        nothing, one = x == 0, self.constant(1, x.dtype)
+        angle = self.map("multiply", x, self.constant(np.pi, x.dtype))
+        ratio = self.map("divide", self.map("sin", angle), angle)
+        return self.select(nothing, one, ratio)
+
+    @in_float32
+    def log_sum(self, x: Array, y: Array, binary: bool) -> Array:
+        """``log(exp(x) + exp(y))``, or of powers of 2."""
+        return self.map("logaddexp2" if binary else "logaddexp", x, y)
+
+    @in_float32
     def gelu(self, x: Array, approximate: bool) -> Array:
         """``x * Phi(x)`` for the normal distribution's Phi, or its tanh approximation."""
-        xp, half = self.xp, self.xp.asarray(0.5, x.dtype)
+        xp, half = self.xp, self.constant(0.5, x.dtype)
         if approximate:
-            scale, cubic = (xp.asarray(c, x.dtype) for c in (np.sqrt(2.0 / np.pi), 0.044715))
+            scale, cubic = (self.constant(c, x.dtype) for c in (np.sqrt(2.0 / np.pi), 0.044715))
             inner = self.map("multiply", self.map("multiply", x, x), self.map("multiply", x, cubic))
             inner = self.map("multiply", self.map("add", x, inner), scale)
             share = self.map("add", self.map("multiply", self.map("tanh", inner), half), half)
         elif x.dtype == np.float32:
-            share = self.erf(self.map("multiply", x, xp.asarray(np.sqrt(0.5), x.dtype)))
+            share = self.erf(self.map("multiply", x, self.constant(np.sqrt(0.5), x.dtype)))
             share = self.map("add", self.map("multiply", share, half), half)
         else:
             z = x * np.sqrt(0.5)

@@ -10,6 +10,7 @@ from typing import Any
 from lucidlite.callsite import error
 from lucidlite.optim.optimizer import Optimizer
 from lucidlite.tensor import Tensor
+from lucidlite.watch import watch
 
 
 class LRScheduler:
@@ -67,6 +68,7 @@ class LRScheduler:
 
         ``epoch``, as in PyTorch deprecated (UserWarning), jumps there instead.
         """
+        self._check_place()
         if self._step_count == 1 and not self.optimizer._opt_called:
             warnings.warn(
                 "Detected call of `lr_scheduler.step()` before `optimizer.step()`: the first value "
@@ -76,12 +78,25 @@ class LRScheduler:
             )
         self._step_count += 1
         if epoch is not None:
-            warnings.warn(
-                "The epoch parameter in `scheduler.step()` is deprecated: call step() without it.",
-                UserWarning,
-                stacklevel=2,
-            )
+            self._warn_of_epoch()
         self._update_lr(epoch)
+
+    @staticmethod
+    def _warn_of_epoch() -> None:
+        warnings.warn(
+            "The epoch parameter in `scheduler.step()` is deprecated: call step() without it.",
+            UserWarning,
+            stacklevel=3,
+        )
+
+    def _check_place(self) -> None:
+        """A step of a schedule inside a CUDA graph would happen once, while it is captured."""
+        if watch.notes is not None and not self._is_initial:
+            raise error(
+                RuntimeError,
+                "make_graphed_step: a captured step can't change learning rates; call "
+                f"{type(self).__name__}.step() after it, and the next one has the new rates",
+            )
 
     def _update_lr(self, epoch: int | None = None) -> None:
         with self._stepping():
@@ -91,6 +106,9 @@ class LRScheduler:
             else:
                 self.last_epoch = epoch
                 rates = getattr(self, "_get_closed_form_lr", self.get_lr)()
+        self._put(rates)
+
+    def _put(self, rates: list[float]) -> None:
         for group, rate in zip(self.optimizer.param_groups, rates, strict=True):
             self._assign(group, rate)
         self._last_lr = self._rates()
@@ -134,11 +152,47 @@ class LRScheduler:
         self.__dict__.update(state_dict)
 
 
+_LRScheduler = LRScheduler  # its name in scripts of before 2022
+
+
 def check_optimizer(optimizer: Any) -> Optimizer:
     """The optimizer itself; TypeError for anything else."""
     if not isinstance(optimizer, Optimizer):
         raise error(TypeError, f"{type(optimizer).__name__} is not an Optimizer")
     return optimizer
+
+
+def per_group(name: str, groups: list[dict[str, Any]], value: Any) -> list[float]:
+    """A value for each group, from one for all or a list; ValueError for a list too long."""
+    if not isinstance(value, list | tuple):
+        return [value] * len(groups)
+    if len(value) != len(groups):
+        raise error(
+            ValueError,
+            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} "
+            f"values, param_groups has {len(groups)}.",
+        )
+    return list(value)
+
+
+def has_betas(optimizer: Optimizer) -> bool:
+    """Whether the optimizer's momentum is its first beta; ValueError without any."""
+    options = optimizer.defaults
+    if "momentum" not in options and "betas" not in options:
+        raise error(
+            ValueError,
+            "optimizer must support momentum or beta1 with `cycle_momentum` option enabled, "
+            f"got {type(optimizer).__name__}",
+        )
+    return "betas" in options
+
+
+def set_momentum(group: dict[str, Any], value: float, beta: bool) -> None:
+    """Write a group's momentum, or its first beta."""
+    if beta:
+        group["betas"] = (value, *group["betas"][1:])
+    else:
+        group["momentum"] = value
 
 
 def _rate(group: dict[str, Any]) -> float:

@@ -1,18 +1,64 @@
-"""Schedules made of other schedules, or of a measured value."""
+"""Schedules made of other schedules."""
 
 from __future__ import annotations
 
-import math
 from bisect import bisect_right
 from collections.abc import Sequence
 from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.optim.lr_scheduler.base import LRScheduler, check_optimizer
+from lucidlite.optim.lr_scheduler.plateau import ReduceLROnPlateau
 from lucidlite.optim.optimizer import Optimizer
 
 
-class SequentialLR(LRScheduler):
+class _Composite(LRScheduler):
+    """What schedules made of others share."""
+
+    _schedulers: Sequence[LRScheduler]
+
+    def _check(self, optimizer: Optimizer, schedulers: Sequence[Any]) -> None:
+        name = type(self).__name__
+        for number, scheduler in enumerate(schedulers):
+            if not hasattr(scheduler, "optimizer"):
+                raise error(
+                    TypeError,
+                    f"{name} at index {number} should have `optimizer` as its attribute, "
+                    f"got {type(scheduler).__name__}",
+                )
+            if isinstance(scheduler, ReduceLROnPlateau):
+                raise error(
+                    ValueError,
+                    f"{name} does not support ReduceLROnPlateau, whose step needs a metric, "
+                    f"got one at index {number}",
+                )
+            if scheduler.optimizer is not optimizer:
+                raise error(
+                    ValueError,
+                    f"{name} expects all schedulers to belong to the same optimizer, "
+                    f"got another one's at index {number}",
+                )
+
+    def _undo(self) -> None:
+        for scheduler in self._schedulers:
+            if isinstance(scheduler, _Composite):
+                scheduler._undo()
+            else:
+                scheduler.last_epoch -= 1
+
+    def state_dict(self) -> dict[str, Any]:
+        state = super().state_dict()
+        state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
+        return state
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        state = dict(state_dict)
+        for scheduler, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
+            scheduler.load_state_dict(saved)
+        super().load_state_dict(state)
+
+
+class SequentialLR(_Composite):
     """One schedule after another: at each epoch in ``milestones`` the next one starts.
 
     ``schedulers`` all belong to ``optimizer`` and are one more than the milestones (ValueError).
@@ -44,19 +90,7 @@ class SequentialLR(LRScheduler):
         self.optimizer = check_optimizer(optimizer)
         if not schedulers:
             raise error(ValueError, "SequentialLR expects at least one scheduler, got none")
-        for number, scheduler in enumerate(schedulers):
-            if isinstance(scheduler, ReduceLROnPlateau):
-                raise error(
-                    ValueError,
-                    "SequentialLR does not support ReduceLROnPlateau, whose step needs a metric, "
-                    f"got one at index {number}",
-                )
-            if scheduler.optimizer is not optimizer:
-                raise error(
-                    ValueError,
-                    "SequentialLR expects all schedulers to belong to the same optimizer, "
-                    f"got another one's at index {number}",
-                )
+        self._check(optimizer, schedulers)
         if len(milestones) != len(schedulers) - 1:
             raise error(
                 ValueError,
@@ -74,17 +108,11 @@ class SequentialLR(LRScheduler):
         first._start()
         self._last_lr = first.get_last_lr()
 
-    def _undo(self) -> None:
-        for scheduler in self._schedulers:
-            if isinstance(scheduler, SequentialLR):
-                scheduler._undo()
-            else:
-                scheduler.last_epoch -= 1
-
     def step(self, epoch: int | None = None) -> None:
         """Go to the next epoch. ``epoch`` can't be given (TypeError)."""
         if epoch is not None:
             raise error(TypeError, f"SequentialLR: step takes no epoch, got epoch={epoch}")
+        self._check_place()
         self.last_epoch += 1
         number = bisect_right(self._milestones, self.last_epoch)
         scheduler = self._schedulers[number]
@@ -94,96 +122,48 @@ class SequentialLR(LRScheduler):
             scheduler.step()
         self._last_lr = scheduler.get_last_lr()
 
-    def state_dict(self) -> dict[str, Any]:
-        state = super().state_dict()
-        state["_schedulers"] = [scheduler.state_dict() for scheduler in self._schedulers]
-        return state
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        state = dict(state_dict)
-        for scheduler, saved in zip(self._schedulers, state.pop("_schedulers"), strict=True):
-            scheduler.load_state_dict(saved)
-        super().load_state_dict(state)
+class ChainedScheduler(_Composite):
+    """Several schedules at once: every step is one of each, in order, on the same rates.
 
-
-class ReduceLROnPlateau(LRScheduler):
-    """Multiply the rates by ``factor`` when the value given to ``step`` stopped getting better.
-
-    ``mode`` "min" or "max" says what better is; a value is better by more than ``threshold``, a
-    fraction of the best ("rel") or an amount ("abs"). After more than ``patience`` steps without
-    one, the rates shrink, not below ``min_lr`` (a number, or one per group) nor by less than
-    ``eps``, and ``cooldown`` steps pass before counting again.
+    All belong to ``optimizer`` (the first one's, where None), or ValueError.
 
     >>> import lucidlite
+    >>> from lucidlite.optim import lr_scheduler
     >>> w = lucidlite.ones(1, requires_grad=True)
     >>> optimizer = lucidlite.optim.SGD([w], lr=1.0)
-    >>> schedule = lucidlite.optim.lr_scheduler.ReduceLROnPlateau(optimizer, patience=1)
-    >>> for loss in (3.0, 2.0, 2.0, 2.0):
-    ...     optimizer.step(); schedule.step(loss)
-    >>> schedule.get_last_lr()
-    [0.1]
+    >>> warm_up = lr_scheduler.ConstantLR(optimizer, factor=0.5, total_iters=2)
+    >>> decay = lr_scheduler.ExponentialLR(optimizer, gamma=0.5)
+    >>> schedule = lr_scheduler.ChainedScheduler([warm_up, decay])
+    >>> for epoch in range(3):
+    ...     print(schedule.get_last_lr()); optimizer.step(); schedule.step()
+    [0.5]
+    [0.25]
+    [0.25]
 
-    Semantics: torch.optim.lr_scheduler.ReduceLROnPlateau.
+    Semantics: torch.optim.lr_scheduler.ChainedScheduler.
     """
 
     def __init__(
-        self,
-        optimizer: Optimizer,
-        mode: str = "min",
-        factor: float = 0.1,
-        patience: int = 10,
-        threshold: float = 1e-4,
-        threshold_mode: str = "rel",
-        cooldown: int = 0,
-        min_lr: float | list[float] = 0,
-        eps: float = 1e-8,
+        self, schedulers: Sequence[LRScheduler], optimizer: Optimizer | None = None
     ) -> None:
-        self.optimizer = check_optimizer(optimizer)
-        groups = len(optimizer.param_groups)
-        lows = list(min_lr) if isinstance(min_lr, list | tuple) else [min_lr] * groups
-        if factor >= 1.0:
-            raise error(ValueError, f"Factor should be < 1.0, got factor={factor}")
-        if len(lows) != groups:
-            raise error(ValueError, f"expected {groups} min_lrs, got {len(lows)}")
-        if mode not in ("min", "max"):
-            raise error(ValueError, f"mode {mode} is unknown!")
-        if threshold_mode not in ("rel", "abs"):
-            raise error(ValueError, f"threshold mode {threshold_mode} is unknown!")
-        self.mode, self.threshold, self.threshold_mode = mode, threshold, threshold_mode
-        self.factor, self.patience, self.cooldown, self.eps = factor, patience, cooldown, eps
-        self.min_lrs = lows
-        self.best = math.inf if mode == "min" else -math.inf
-        self.cooldown_counter = 0
-        self.num_bad_epochs = 0
-        self.last_epoch = 0
+        if not schedulers:
+            raise error(
+                ValueError,
+                "ChainedScheduler expects at least one scheduler to be chained, got none",
+            )
+        if optimizer is None:
+            optimizer = getattr(schedulers[0], "optimizer", None)
+        self._check(optimizer, schedulers)  # type: ignore[arg-type]  # None only with a wrong one
+        self._schedulers = schedulers
+        self.optimizer = schedulers[0].optimizer
         self._last_lr = self._rates()
 
-    def step(self, metrics: Any) -> None:  # type: ignore[override]  # as PyTorch's
-        """Take the latest value (a number or 1-element Tensor); shrink the rates if it is time."""
-        value = float(metrics)
-        self.last_epoch += 1
-        if self._is_better(value):
-            self.best = value
-            self.num_bad_epochs = 0
-        else:
-            self.num_bad_epochs += 1
-        if self.cooldown_counter > 0:
-            self.cooldown_counter -= 1
-            self.num_bad_epochs = 0
-        if self.num_bad_epochs > self.patience:
-            pairs = zip(self.optimizer.param_groups, self.min_lrs, strict=True)
-            for (group, low), rate in zip(pairs, self._rates(), strict=True):
-                new = max(rate * self.factor, low)
-                if rate - new > self.eps:
-                    self._assign(group, new)
-            self.cooldown_counter = self.cooldown
-            self.num_bad_epochs = 0
+    def step(self, epoch: int | None = None) -> None:
+        """One step of each schedule. ``epoch`` can't be given (TypeError)."""
+        if epoch is not None:
+            raise error(TypeError, f"ChainedScheduler: step takes no epoch, got epoch={epoch}")
+        self._check_place()
+        for scheduler in self._schedulers:
+            scheduler.step()
         self._last_lr = self._rates()
-
-    def _is_better(self, value: float) -> bool:
-        sign = 1.0 if self.mode == "max" else -1.0
-        if self.threshold_mode == "rel":
-            bound = self.best * (1.0 + sign * self.threshold)
-        else:
-            bound = self.best + sign * self.threshold
-        return value > bound if self.mode == "max" else value < bound

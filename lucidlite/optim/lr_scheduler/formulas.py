@@ -14,12 +14,8 @@ from lucidlite.optim.lr_scheduler.base import LRScheduler, check_optimizer
 from lucidlite.optim.optimizer import Optimizer
 
 
-class LambdaLR(LRScheduler):
-    """Each group's initial rate times ``lr_lambda(last_epoch)`` (one function, or one per group).
-
-    Functions are not part of ``state_dict()``; callable objects are, through their ``__dict__``.
-    Semantics: torch.optim.lr_scheduler.LambdaLR.
-    """
+class _ByFunction(LRScheduler):
+    """Rates by functions of the epoch, one for all groups or one for each."""
 
     def __init__(
         self,
@@ -31,13 +27,14 @@ class LambdaLR(LRScheduler):
         given = list(lr_lambda) if isinstance(lr_lambda, list | tuple) else [lr_lambda] * groups
         if len(given) != groups:
             raise error(ValueError, f"Expected {groups} lr_lambdas, but got {len(given)}")
+        for function in given:
+            if not callable(function):
+                raise error(
+                    TypeError,
+                    f"lr_lambda should be a function, but got {type(function).__name__}",
+                )
         self.lr_lambdas: list[Any] = given
         super().__init__(optimizer, last_epoch)
-
-    def get_lr(self) -> list[float]:
-        self._warn_unless_stepping()
-        pairs = zip(self.lr_lambdas, self.base_lrs, strict=True)
-        return [base * function(self.last_epoch) for function, base in pairs]
 
     def state_dict(self) -> dict[str, Any]:
         state = super().state_dict()
@@ -52,6 +49,33 @@ class LambdaLR(LRScheduler):
             if saved is not None:
                 function.__dict__.update(saved)
         super().load_state_dict(state)
+
+
+class LambdaLR(_ByFunction):
+    """Each group's initial rate times ``lr_lambda(last_epoch)`` (one function, or one per group).
+
+    Functions are not part of ``state_dict()``; callable objects are, through their ``__dict__``.
+    Semantics: torch.optim.lr_scheduler.LambdaLR.
+    """
+
+    def get_lr(self) -> list[float]:
+        self._warn_unless_stepping()
+        pairs = zip(self.lr_lambdas, self.base_lrs, strict=True)
+        return [base * function(self.last_epoch) for function, base in pairs]
+
+
+class MultiplicativeLR(_ByFunction):
+    """Each group's rate so far times ``lr_lambda(last_epoch)`` (one function, or one per group).
+
+    State as in LambdaLR. Semantics: torch.optim.lr_scheduler.MultiplicativeLR.
+    """
+
+    def get_lr(self) -> list[float]:
+        self._warn_unless_stepping()
+        if self._is_initial:
+            return self._rates()
+        pairs = zip(self.lr_lambdas, self._rates(), strict=True)
+        return [rate * function(self.last_epoch) for function, rate in pairs]
 
 
 class StepLR(LRScheduler):
@@ -179,6 +203,69 @@ class CosineAnnealingLR(LRScheduler):
     def _get_closed_form_lr(self) -> list[float]:
         height = (1 + math.cos(math.pi * self.last_epoch / self.T_max)) / 2
         return [self.eta_min + (base - self.eta_min) * height for base in self.base_lrs]
+
+
+class ConstantLR(LRScheduler):
+    """``factor`` times the rates for the first ``total_iters`` epochs, the rates after them.
+
+    Raises ValueError for a factor outside [0, 1]. Semantics: torch.optim.lr_scheduler.ConstantLR.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        factor: float = 1.0 / 3,
+        total_iters: int = 5,
+        last_epoch: int = -1,
+    ) -> None:
+        if not 0 <= factor <= 1.0:
+            raise error(
+                ValueError,
+                "Constant multiplicative factor expected to be between 0 and 1, "
+                f"got factor={factor}",
+            )
+        self.factor = factor
+        self.total_iters = total_iters
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        self._warn_unless_stepping()
+        if self.last_epoch == 0:
+            return self._scaled(self.factor)
+        return self._scaled(1.0 / self.factor if self.last_epoch == self.total_iters else 1.0)
+
+    def _get_closed_form_lr(self) -> list[float]:
+        factor = self.factor + (self.last_epoch >= self.total_iters) * (1 - self.factor)
+        return [base * factor for base in self.base_lrs]
+
+
+class PolynomialLR(LRScheduler):
+    """From the rates down to 0 in ``total_iters`` epochs: times (1 - epoch / total) ** ``power``.
+
+    Each rate follows from the one before. Semantics: torch.optim.lr_scheduler.PolynomialLR.
+    """
+
+    def __init__(
+        self,
+        optimizer: Optimizer,
+        total_iters: int = 5,
+        power: float = 1.0,
+        last_epoch: int = -1,
+    ) -> None:
+        self.total_iters = total_iters
+        self.power = power
+        super().__init__(optimizer, last_epoch)
+
+    def get_lr(self) -> list[float]:
+        self._warn_unless_stepping()
+        now, whole = self.last_epoch, self.total_iters
+        if self._is_initial or now > whole:
+            return self._rates()
+        return self._scaled(((1.0 - now / whole) / (1.0 - (now - 1) / whole)) ** self.power)
+
+    def _get_closed_form_lr(self) -> list[float]:
+        left = 1.0 - min(self.total_iters, self.last_epoch) / self.total_iters
+        return [base * left**self.power for base in self.base_lrs]
 
 
 class LinearLR(LRScheduler):

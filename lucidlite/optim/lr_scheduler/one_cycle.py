@@ -6,7 +6,13 @@ import math
 from typing import Any
 
 from lucidlite.callsite import error
-from lucidlite.optim.lr_scheduler.base import LRScheduler, check_optimizer
+from lucidlite.optim.lr_scheduler.base import (
+    LRScheduler,
+    check_optimizer,
+    has_betas,
+    per_group,
+    set_momentum,
+)
 from lucidlite.optim.optimizer import Optimizer
 
 
@@ -70,18 +76,12 @@ class OneCycleLR(LRScheduler):
         self._anneal_func_type = anneal_strategy
         self._schedule_phases = _phases(self.total_steps, pct_start, three_phase)
         groups = optimizer.param_groups
-        peaks = _per_group("max_lr", groups, max_lr)
+        peaks = per_group("max_lr", groups, max_lr)
         self.cycle_momentum = cycle_momentum
         if cycle_momentum:
-            options = optimizer.defaults
-            if "momentum" not in options and "betas" not in options:
-                raise error(
-                    ValueError,
-                    "optimizer must support momentum or beta1 with `cycle_momentum` option enabled",
-                )
-            self.use_beta1 = "betas" in options
-            high = _per_group("max_momentum", groups, max_momentum)
-            low = _per_group("base_momentum", groups, base_momentum)
+            self.use_beta1 = has_betas(optimizer)
+            high = per_group("max_momentum", groups, max_momentum)
+            low = per_group("base_momentum", groups, base_momentum)
         if last_epoch == -1:
             for number, group in enumerate(groups):
                 group["initial_lr"] = peaks[number] / div_factor
@@ -90,7 +90,7 @@ class OneCycleLR(LRScheduler):
                 if cycle_momentum:
                     group["max_momentum"] = high[number]
                     group["base_momentum"] = low[number]
-                    self._set_momentum(group, high[number])
+                    set_momentum(group, high[number], self.use_beta1)
         super().__init__(optimizer, last_epoch)
 
     def get_lr(self) -> list[float]:
@@ -115,7 +115,7 @@ class OneCycleLR(LRScheduler):
             rates.append(self._anneal(group, phase["start_lr"], phase["end_lr"], part))
             if self.cycle_momentum:
                 ends = phase["start_momentum"], phase["end_momentum"]
-                self._set_momentum(group, self._anneal(group, *ends, part))
+                set_momentum(group, self._anneal(group, *ends, part), self.use_beta1)
         return rates
 
     def _anneal(self, group: dict[str, Any], start: str, end: str, part: float) -> float:
@@ -123,12 +123,6 @@ class OneCycleLR(LRScheduler):
         if self._anneal_func_type == "linear":
             return (last - first) * part + first
         return last + (first - last) / 2.0 * (math.cos(math.pi * part) + 1)
-
-    def _set_momentum(self, group: dict[str, Any], value: float) -> None:
-        if self.use_beta1:
-            group["betas"] = (value, *group["betas"][1:])
-        else:
-            group["momentum"] = value
 
 
 def _phases(total_steps: int, pct_start: float, three_phase: bool) -> list[dict[str, Any]]:
@@ -152,15 +146,3 @@ def _positive(name: str, value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
         raise error(ValueError, f"Expected positive integer {name}, but got {value}")
     return value
-
-
-def _per_group(name: str, groups: list[dict[str, Any]], value: Any) -> list[float]:
-    if not isinstance(value, list | tuple):
-        return [value] * len(groups)
-    if len(value) != len(groups):
-        raise error(
-            ValueError,
-            f"{name} must have the same length as optimizer.param_groups. {name} has {len(value)} "
-            f"values, param_groups has {len(groups)}.",
-        )
-    return list(value)

@@ -49,7 +49,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
     if isinstance(first, str | bytes):
         return batch
     if isinstance(first, Mapping):
-        return _rebuild(first, {k: default_collate([d[k] for d in batch]) for k in first})
+        return rebuild(first, {k: default_collate([d[k] for d in batch]) for k in first})
     if isinstance(first, tuple) and hasattr(first, "_fields"):
         return type(first)(*(default_collate(each) for each in zip(*batch, strict=False)))
     if isinstance(first, Sequence):
@@ -61,7 +61,7 @@ def default_collate(batch: Sequence[Any]) -> Any:
                 f"got sizes={sorted(lengths)}",
             )
         columns = [default_collate(each) for each in zip(*batch, strict=True)]
-        return columns if isinstance(first, tuple) else _refill(first, columns)
+        return columns if isinstance(first, tuple) else refill(first, columns)
     raise _unsupported(type(first))
 
 
@@ -76,12 +76,12 @@ def default_convert(data: Any) -> Any:
     if isinstance(data, np.ndarray | np.generic):
         return data if data.dtype.kind in "SaUO" else as_tensor(data)
     if isinstance(data, Mapping):
-        return _rebuild(data, {key: default_convert(data[key]) for key in data})
+        return rebuild(data, {key: default_convert(data[key]) for key in data})
     if isinstance(data, tuple):
         values = [default_convert(each) for each in data]
         return type(data)(*values) if hasattr(data, "_fields") else values
     if isinstance(data, Sequence) and not isinstance(data, str | bytes):
-        return _refill(data, [default_convert(each) for each in data])
+        return refill(data, [default_convert(each) for each in data])
     return data
 
 
@@ -108,7 +108,7 @@ def _stack_arrays(batch: Sequence[Any]) -> Tensor:
     return _stack_tensors([as_tensor(a) for a in batch])
 
 
-def _rebuild(like: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
+def rebuild(like: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
     """``values`` in a mapping of the same class, or a dict where it can't be made."""
     try:
         if isinstance(like, MutableMapping):
@@ -121,7 +121,7 @@ def _rebuild(like: Mapping[Any, Any], values: dict[Any, Any]) -> Any:
         return values
 
 
-def _refill(like: Sequence[Any], values: list[Any]) -> Any:
+def refill(like: Sequence[Any], values: list[Any]) -> Any:
     """``values`` in a sequence of the same class, or a list where it can't be made."""
     try:
         if isinstance(like, MutableSequence):

@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lucidlite.backends import get_backend
+from lucidlite.backends.cupy_kernels.probe import find_cupy
 from lucidlite.callsite import error
+from lucidlite.device import Device
 from lucidlite.generator import Generator, current_generator
 from lucidlite.utils.data.collate import default_collate, default_convert
 from lucidlite.utils.data.dataset import IterableDataset
@@ -29,8 +32,12 @@ class DataLoader:
     share the dataset and Python's lock, and pay where loading waits or runs in NumPy.
     ``generator`` (default: the global one) seeds each epoch, its shuffle and what every sample
     draws through lucidlite (draws from ``random`` and ``numpy.random`` are not covered). An error
-    while loading arrives in its own class and names the sample. ``pin_memory`` is accepted and
-    does nothing; ``multiprocessing_context`` and ``in_order=False`` raise ValueError.
+    while loading arrives in its own class and names the sample.
+
+    ``device`` (not in PyTorch): batches arrive there, each copied while the one before is used.
+    ``pin_memory`` gives batches in pinned memory, from which ``.to("cuda", non_blocking=True)``
+    copies in the background; without a GPU it does nothing. ``multiprocessing_context`` and
+    ``in_order=False`` raise ValueError.
 
     >>> import lucidlite
     >>> from lucidlite.utils.data import DataLoader, TensorDataset
@@ -61,6 +68,7 @@ class DataLoader:
         persistent_workers: bool = False,
         pin_memory_device: str = "",
         in_order: bool = True,
+        device: Any = None,
     ) -> None:
         _check_workers(num_workers, timeout, prefetch_factor, persistent_workers)
         if multiprocessing_context is not None:
@@ -69,10 +77,10 @@ class DataLoader:
             )
         if not in_order:
             raise error(ValueError, "DataLoader: batches always come in order, got in_order=False")
-        if pin_memory_device:
+        if pin_memory_device and Device(pin_memory_device).type != "cuda":
             raise error(
                 ValueError,
-                "DataLoader: there is no pinned memory, move batches with .to(device), "
+                "DataLoader: memory is pinned for a cuda device, "
                 f"got pin_memory_device={pin_memory_device!r}",
             )
         self._is_stream = isinstance(dataset, IterableDataset)
@@ -115,7 +123,8 @@ class DataLoader:
         self.collate_fn = collate_fn or (default_collate if batched else default_convert)
         self.num_workers = num_workers
         self.prefetch_factor = 2 if num_workers and prefetch_factor is None else prefetch_factor
-        self.pin_memory = pin_memory
+        self.pin_memory, self.pin_memory_device = pin_memory, pin_memory_device
+        self.device = None if device is None else get_backend(device).device
         self.timeout = timeout
         self.worker_init_fn = worker_init_fn
         self.generator = generator
@@ -180,6 +189,8 @@ class DataLoader:
             own_pool=not self.persistent_workers,
             ahead=self.num_workers * (self.prefetch_factor or 1),
             timeout=self.timeout,
+            device=None if self.device is None or self.device.type == "cpu" else self.device,
+            pin=self.pin_memory and find_cupy()[0] is not None,
         )
         if self._is_stream:
             for _ in range(position):

@@ -82,7 +82,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         sizes = [len(t) for t in tensors]
         if len(set(sizes)) != 1:
             raise error(
-                ValueError, f"TensorDataset: Size mismatch between tensors, got sizes={sizes}"
+                AssertionError, f"TensorDataset: Size mismatch between tensors, got sizes={sizes}"
             )
         self.tensors = tensors
 

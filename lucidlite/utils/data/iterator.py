@@ -6,10 +6,12 @@ import weakref
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, wait
+from functools import partial
 from typing import Any
 
 from lucidlite.callsite import describe, error, module_stack, user_site
-from lucidlite.utils.data.epoch import END, Epoch, LoadError
+from lucidlite.utils.data.ahead import Ahead, pinned
+from lucidlite.utils.data.epoch import END, Epoch, Job, LoadError
 from lucidlite.utils.data.worker import WorkerInitError, WorkerPool
 
 Pending = deque[tuple[int, "Future[Any]"]]
@@ -19,7 +21,8 @@ class BatchIterator:
     """The batches of one epoch. With a ``pool``, up to ``ahead`` of them are under way at a time.
 
     ``own_pool``: the pool is closed with the iterator, which a loop left early drops. ``length``
-    is what ``len()`` answers, None where it isn't known.
+    is what ``len()`` answers, None where it isn't known. ``device``: where batches go, one of them
+    on its way while another is used. ``pin``: they pass through pinned memory.
     """
 
     def __init__(
@@ -30,13 +33,16 @@ class BatchIterator:
         own_pool: bool = True,
         ahead: int = 0,
         timeout: float = 0,
+        device: Any = None,
+        pin: bool = False,
     ) -> None:
         self._epoch = epoch
         self._length = length
         self._pool = pool
         self._ahead = ahead
         self._timeout = timeout
-        self._jobs = epoch.jobs()
+        self._jobs = _pinning(epoch.jobs()) if pin else epoch.jobs()
+        self._there = None if device is None else Ahead(device)
         self._pending: Pending = deque()
         self._close = weakref.finalize(
             self, _release, epoch, self._pending, pool if own_pool else None
@@ -55,7 +61,8 @@ class BatchIterator:
     def __next__(self) -> Any:
         while True:
             try:
-                worker, batch = self._take()
+                there = self._there
+                worker, batch = self._take() if there is None else there.next(self._take)
             except (LoadError, WorkerInitError) as failure:
                 self._epoch.position += 1
                 raise _restated(failure) from failure.cause
@@ -98,6 +105,16 @@ class BatchIterator:
                 self._pending.append((0, failed))
                 return
             self._pending.append((worker, pool.submit(worker, job)))
+
+
+def _pinning(jobs: Iterator[tuple[int, Job]]) -> Iterator[tuple[int, Job]]:
+    """The same jobs, whose batches come in pinned memory."""
+    for worker, job in jobs:
+        yield worker, partial(_pinned_result, job)
+
+
+def _pinned_result(job: Job) -> Any:
+    return pinned(job())
 
 
 def _release(epoch: Epoch, pending: Pending, pool: WorkerPool | None) -> None:
