@@ -212,7 +212,8 @@ SPECIAL = {name for name in vars(lucidlite.Tensor) if name.startswith("__")} - {
 
 def public_callables():
     for name, value in vars(lucidlite).items():
-        if not name.startswith("_") and inspect.isfunction(value):
+        method = getattr(lucidlite.Tensor, name, None) is value  # relu_ and its like, once used
+        if not name.startswith("_") and inspect.isfunction(value) and not method:
             yield name
     for name in dir(lucidlite.Tensor):
         special = name in SPECIAL
