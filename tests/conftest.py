@@ -13,6 +13,7 @@ from project_files import BENCHMARKS
 
 import lucidlite
 from lucidlite import backends, threads
+from lucidlite.backends import cupy_backend
 from lucidlite.blas import blas
 
 if cuda_suite.ACTIVE:
@@ -31,6 +32,7 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> Any:
     import fakecupyx
 
     fakecupy.reset()
+    cupy_backend._current.backend = None  # its stream is no longer the current one
     monkeypatch.setitem(sys.modules, "cupy", fakecupy)
     monkeypatch.setitem(sys.modules, "cupyx", fakecupyx)
     # A GPU's backend, where one answers, is no backend of the stand-in.

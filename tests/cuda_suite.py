@@ -94,6 +94,9 @@ EXCLUDED = {
         test_sanitized.py
         test_fakecupy*.py
         test_same_numbers.py
+        test_tutorials.py::test_tutorials_on_device
+        test_embedding.py::test_on_device
+        test_recurrent.py::test_on_device
         test_error_places.py::test_door[numpy]
         test_wrong_uses.py::test_two_devices
     """,
@@ -106,6 +109,8 @@ EXCLUDED = {
         test_packaging.py
         test_readme.py
         test_examples.py
+        test_compatibility.py
+        test_tutorials.py::test_tutorials_run_by_themselves
     """,
 }
 
