@@ -141,6 +141,10 @@ class Flags:
         self.owndata = host.base is None
 
 
+# NumPy 2.1 made "only without a copy" an argument of reshape.
+RESHAPE_COPY = np.lib.NumpyVersion(np.__version__) >= "2.1.0"
+
+
 class ndarray:
     """A device array. NumPy gets nothing from it but by ``get()``.
 
@@ -215,9 +219,14 @@ class ndarray:
 
     @shape.setter
     def shape(self, shape: tuple[int, ...]) -> None:
-        seen = self._host.reshape(shape)
-        if seen.size and not np.shares_memory(seen, self._host):
-            raise AttributeError("incompatible shape for a non-contiguous array")
+        seen = self._host.view()
+        try:  # without a copy even to look: strides may lead out of the memory there is
+            if RESHAPE_COPY:
+                seen = seen.reshape(shape, copy=False)
+            else:
+                seen.shape = shape
+        except (AttributeError, ValueError):
+            raise AttributeError("incompatible shape for a non-contiguous array") from None
         self._host = seen
 
     # -- from and to the host ----------------------------------------------------------------------
