@@ -11,8 +11,9 @@ import types
 
 import fakecupy
 import fakecupyx
+import numpy as np
 import pytest
-from fakecupy.api import API, FUNCTIONS, METHODS, UFUNCS, VIEWS
+from fakecupy.api import API, FUNCTIONS, METHODS, SHARED, UFUNCS, VIEWS
 from fakecupy.errors import RUNTIME
 from fakecupy.make_api import CLASSES, found, make, parameters
 
@@ -109,3 +110,4 @@ def test_the_installed_cupy_is_the_one_in_the_table():
     if cupy.__version__ != API["version"]:
         pytest.skip(f"the table is of CuPy {API['version']}, installed is {cupy.__version__}")
     assert make() == API
+    assert all(getattr(cupy, name) is getattr(np, name) for name in SHARED if name != "newaxis")

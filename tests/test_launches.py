@@ -18,7 +18,7 @@ from lucidlite.backends import get_backend
 F = nn.functional
 WARM = 3  # steps, after which plans, momentum and tables are there
 
-IMAGES = {"CNNWithGAP": (3, 8, 8), "LeNet": (1, 8, 8), "ResNet8": (3, 8, 8)}
+IMAGES = {"CNNWithGAP": 3, "LeNet": 1, "ResNet8": 3}  # channels
 ROUTES = ("cudnn", "columns")
 
 
@@ -37,11 +37,11 @@ def route(request, fake_cupy, monkeypatch):
 class Training:
     """A model, a batch of two and an optimizer on the device; ``step()`` is one step."""
 
-    def __init__(self, name, make=None, model=None, batch=2):
+    def __init__(self, name, make=None, model=None, batch=2, size=8):
         lucidlite.manual_seed(0)
         options = {"image_size": 8} if name == "LeNet" else {}
         self.model = (model or getattr(lucidlite.models, name)(**options)).to("cuda")
-        self.x = lucidlite.randn(batch, *IMAGES[name]).to("cuda")
+        self.x = lucidlite.randn(batch, IMAGES[name], size, size).to("cuda")
         self.target = (lucidlite.arange(batch) % 10).to("cuda")
         make = make or (lambda p: optim.SGD(p, lr=0.01))
         self.optimizer = make(self.model.parameters())
@@ -74,6 +74,13 @@ def test_launches_of_a_step(name, route):
     found = counts_of(Training(name).step)
     assert found["launch"] <= LIMITS[name][ROUTES.index(route)]
     assert found["launch"] > 10  # the counter counts
+    assert found["sync"] == found["d2h"] == 0
+
+
+def test_launches_at_the_documented_size(route):
+    """Larger products are cut into slices, which a launch of its own adds up."""
+    found = counts_of(Training("CNNWithGAP", batch=64, size=32).step)
+    assert 10 < found["launch"] <= (40, 51)[ROUTES.index(route)]
     assert found["sync"] == found["d2h"] == 0
 
 
