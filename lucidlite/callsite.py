@@ -13,7 +13,7 @@ from itertools import pairwise
 from types import CodeType
 from typing import Any, NamedTuple, TypeVar
 
-from lucidlite.watch import watch
+from lucidlite.notes import watch
 
 E = TypeVar("E", bound=BaseException)
 _PACKAGE = __name__.partition(".")[0]

@@ -18,20 +18,23 @@ from lucidlite.engine_checks import (
     keep_whole,
     run_hooks,
     run_output_hooks,
+    tell_place,
     wrong_count,
 )
-from lucidlite.grad_mode import grad_mode
+from lucidlite.notes import watch
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
-from lucidlite.ops.precision import OFF, precision
+from lucidlite.ops.precision import gradient_mode
 from lucidlite.ops.reduce import sum_to
 from lucidlite.ops.unary import clone
 from lucidlite.tape import Edge, Node, fresh, gradient_edge, wrap
 from lucidlite.tensor_base import TensorBase
-from lucidlite.watch import watch
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
+
+Tensors = Sequence["Tensor"]
+Grads = list["Tensor | None"]
 
 
 class Walk:
@@ -41,10 +44,20 @@ class Walk:
         self.retain_graph = retain_graph
         self.create_graph = create_graph
         self.heap: list[tuple[int, Node]] = []
-        self.inboxes: dict[Node, list[Tensor | None]] = {}
+        self.inboxes: dict[Node, Grads] = {}
         self.needed: set[Node] | None = None  # where the walk is pruned: nodes leading to targets
         self.targets: set[Edge] = set()
         self.captured: dict[Edge, Tensor] = {}
+
+    def start(self, tensors: Tensors, grads: Tensors, targets: Sequence[Edge] = ()) -> None:
+        """Deliver the first gradients; ``targets`` prune the walk to what leads to them."""
+        roots = [gradient_edge(tensor) for tensor in tensors]
+        if targets:
+            self.targets = set(targets)
+            self.needed = leading_to(self.targets, roots)
+        for edge, seed in zip(roots, grads, strict=True):
+            if self.needed is None or edge[0] in self.needed:
+                self.deliver(edge, seed)
 
     def deliver(self, edge: Edge, grad: Tensor) -> None:
         """Add a gradient to what waits at ``edge``."""
@@ -61,47 +74,43 @@ class Walk:
         elif held._fresh:
             held.backend.map("add", held.array, grad.array, out=held.array)
         else:
-            total = held.backend.map("add", held.array, grad.array)
-            inbox[nr] = fresh(wrap(total, held.backend))
+            inbox[nr] = fresh(wrap(held.backend.map("add", held.array, grad.array), held.backend))
 
     def run(self) -> None:
         """Push gradients back until nothing is pending."""
-        before = grad_mode.enabled
-        grad_mode.enabled = self.create_graph
-        # A gradient is computed in the dtypes of its forward, not autocast once more.
-        mode = precision.enter(OFF) if precision.active else None
-        try:
+        with gradient_mode(self.create_graph):
             while self.heap:
-                node = heappop(self.heap)[1]
-                grads = self.inboxes.pop(node)
-                if node.hooks is not None or node.retained is not None:
-                    run_output_hooks(node, grads)
-                if node.vjp is None:
-                    self.arrive(node, grads)
-                    continue
-                if self.targets:
-                    self.capture(node, grads)
-                self.visit(node, grads)
-        finally:
-            grad_mode.enabled = before
-            if mode is not None:
-                precision.leave(mode)
+                self.step()
 
-    def arrive(self, node: Any, grads: list[Tensor | None]) -> None:
+    def step(self) -> tuple[Node, Grads, Grads]:
+        """Take the youngest node that waits; returns it, what arrived there and what it sent on."""
+        node = heappop(self.heap)[1]
+        grads = self.inboxes.pop(node)
+        if node.hooks is not None or node.retained is not None:
+            run_output_hooks(node, grads)
+        if node.vjp is None:
+            self.arrive(node, grads)
+            return node, grads, []
+        if self.targets:
+            self.capture(node, grads)
+        return node, grads, self.visit(node, grads)
+
+    def arrive(self, node: Any, grads: Grads) -> None:
         """A leaf's summed gradient: its hooks, then into ``.grad``, or to whoever asked for it."""
         grads[0] = run_hooks(node.variable._hooks, grads[0])
-        self.capture(node, grads)
+        if self.targets:
+            self.capture(node, grads)
         if self.needed is None:
             accumulate(node.variable, grads[0], self.create_graph)
 
-    def capture(self, node: Node, grads: list[Tensor | None]) -> None:
+    def capture(self, node: Node, grads: Grads) -> None:
         """Keep the gradients somebody asked for."""
         for nr, grad in enumerate(grads):
             if grad is not None and (node, nr) in self.targets:
                 self.captured[node, nr] = grad
                 grad._fresh = False
 
-    def visit(self, node: Node, grads: list[Tensor | None]) -> None:
+    def visit(self, node: Node, grads: Grads) -> Grads:
         """Hand a node its summed gradients: its vjp, then on to its inputs."""
         edges = node.edges
         if self.needed is None:
@@ -109,7 +118,7 @@ class Walk:
         else:
             edges = tuple([e if e is not None and e[0] in self.needed else None for e in edges])
             if not any(edges):
-                return  # a target with none below it: not run, so it keeps what it saved
+                return []  # a target with none below it: not run, so it keeps what it saved
             wanted, node.needs_input_grad = node.needs_input_grad, tuple(map(bool, edges))
             try:
                 results = call_vjp(node, grads)
@@ -117,6 +126,7 @@ class Walk:
                 node.needs_input_grad = wanted
         if not self.retain_graph:
             node.release()
+        sent: Grads = [None] * len(edges)
         for index, edge in enumerate(edges):
             grad = results[index]
             if edge is None or grad is None:
@@ -126,10 +136,12 @@ class Walk:
             shape, dtype, _ = edge[0].metas[edge[1]]
             if grad.array.shape != shape or grad.array.dtype is not dtype:
                 grad = fit(node, index, grad, edge)
+            sent[index] = grad
             self.deliver(edge, grad)
+        return sent
 
 
-def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...]:
+def call_vjp(node: Node, grads: Grads) -> tuple[Tensor | None, ...]:
     """The node's vjp with its hooks around it; an error also names the forward call's line."""
     try:
         results = node.vjp(node, tuple(grads) if node.many else grads[0], *node.args)
@@ -145,10 +157,7 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
         if anomaly.enabled:
             check_finite(node, results)
     except Exception as problem:
-        told = problem.args and isinstance(problem.args[0], str)
-        if told and node.place not in problem.args[0]:
-            text = f"{problem.args[0]}\n  in the gradient of {node.name()}{node.place}"
-            problem.args = (text, *problem.args[1:])
+        tell_place(problem, node)
         raise
     return results  # type: ignore[no-any-return]
 
@@ -156,11 +165,10 @@ def call_vjp(node: Node, grads: list[Tensor | None]) -> tuple[Tensor | None, ...
 def fit(node: Node, index: int, grad: Tensor, edge: Edge) -> Tensor:
     """The gradient in its parent's shape (summed where the op broadcast it) and dtype."""
     shape, dtype, _ = edge[0].metas[edge[1]]
-    array = grad.array
-    if array.shape != shape:
-        check_shape(node, index, array.shape, shape)
+    if grad.array.shape != shape:
+        check_shape(node, index, grad.array.shape, shape)
         grad = sum_to(grad, shape)
-    return grad if array.dtype == dtype else fresh(to_dtype(grad, dtype))
+    return grad if grad.array.dtype == dtype else fresh(to_dtype(grad, dtype))
 
 
 def accumulate(leaf: TensorBase, grad: Any, create_graph: bool) -> None:
@@ -199,17 +207,16 @@ def leading_to(targets: set[Edge], roots: Sequence[Edge]) -> set[Node]:
 
 
 def backward(
-    tensors: Sequence[Tensor],
-    grads: Sequence[Tensor],
+    tensors: Tensors,
+    grads: Tensors,
     retain_graph: bool,
     create_graph: bool,
-    inputs: Sequence[Tensor] | None = None,
+    inputs: Tensors | None = None,
 ) -> None:
     """Accumulate the gradients of ``tensors`` into the leaves, or into ``inputs`` alone."""
     if inputs is None:
         walk = Walk(retain_graph, create_graph)
-        for tensor, seed in zip(tensors, grads, strict=True):
-            walk.deliver(gradient_edge(tensor), seed)
+        walk.start(tensors, grads)
         walk.run()
         return
     results = gradients(tensors, grads, inputs, retain_graph, create_graph)
@@ -219,21 +226,16 @@ def backward(
 
 
 def gradients(
-    tensors: Sequence[Tensor],
-    grads: Sequence[Tensor],
-    inputs: Sequence[Tensor],
+    tensors: Tensors,
+    grads: Tensors,
+    inputs: Tensors,
     retain_graph: bool,
     create_graph: bool,
-) -> list[Tensor | None]:
+) -> Grads:
     """The gradients of ``tensors`` with respect to ``inputs``; nothing is accumulated."""
     check_inputs(inputs)
     walk = Walk(retain_graph, create_graph)
     targets = [gradient_edge(tensor) for tensor in inputs]
-    roots = [gradient_edge(tensor) for tensor in tensors]
-    walk.targets = set(targets)
-    walk.needed = leading_to(walk.targets, roots)
-    for edge, seed in zip(roots, grads, strict=True):
-        if edge[0] in walk.needed:
-            walk.deliver(edge, seed)
+    walk.start(tensors, grads, targets)
     walk.run()
     return [walk.captured.get(edge) for edge in targets]

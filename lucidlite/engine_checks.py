@@ -100,6 +100,13 @@ def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, 
         )
 
 
+def tell_place(problem: Exception, node: Node) -> None:
+    """Add to an error from a vjp or its hooks where the user recorded the node."""
+    if problem.args and isinstance(problem.args[0], str) and node.place not in problem.args[0]:
+        text = f"{problem.args[0]}\n  in the gradient of {node.name()}{node.place}"
+        problem.args = (text, *problem.args[1:])
+
+
 def run_hooks(table: Any, grad: Any) -> Any:
     """A tensor's hooks on its summed gradient, each given what the one before made of it."""
     for hook in list(table.values()) if table else ():

@@ -27,10 +27,8 @@ if TYPE_CHECKING:
 
 Vjp = Callable[..., Any]
 Edge = tuple["Node", int]
-_numbers = itertools.count()
-
-
 Meta = tuple[tuple[int, ...], Any, Backend]  # what an output is like: shape, dtype, where
+_numbers = itertools.count()
 
 
 class Node:

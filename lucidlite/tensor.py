@@ -82,6 +82,7 @@ from lucidlite.printing import tensor_format, tensor_repr
 from lucidlite.reading import read
 from lucidlite.scope import absent
 from lucidlite.size import Size
+from lucidlite.stepping import Step, steps
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
 
@@ -437,6 +438,32 @@ class Tensor(TensorBase, concrete=True):
         keep = create_graph if retain_graph is None else retain_graph
         wanted = [inputs] if isinstance(inputs, Tensor) else inputs
         backward([self], seeds("backward", [self], [gradient]), keep, create_graph, wanted)
+
+    def backward_steps(
+        self,
+        gradient: Tensor | None = None,
+        retain_graph: Any = None,
+        create_graph: Any = False,
+        inputs: Any = None,
+    ) -> Iterator[Step]:
+        """``backward``, handed out node by node in the order the engine takes them.
+
+        Each Step has the ``node``, the gradients ``incoming`` to its outputs and ``outgoing`` to
+        its inputs, and the nodes that are ``pending``. Leaves get their ``.grad`` as they are
+        reached; a walk that isn't finished leaves the others without.
+
+        >>> import lucidlite
+        >>> x = lucidlite.tensor(3.0, requires_grad=True)
+        >>> for step in (x * x).exp().backward_steps():
+        ...     print(step.node.name(), round(step.incoming[0].item(), 1))
+        ExpBackward0 1.0
+        MulBackward0 8103.1
+        AccumulateGrad 48618.5
+        """
+        keep = create_graph if retain_graph is None else retain_graph
+        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+        start = seeds("backward_steps", [self], [gradient])
+        return steps([self], start, keep, create_graph, wanted)
 
     def detach_(self) -> Tensor:
         """Cut this tensor from the graph it was made in."""

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[1] / "lucidlite"
 
 FLOORS = {
     "F0 names, numbers, places": """
-        watch callsite blas malloc workers threads determinism device dtypes philox generator hooks
+        notes callsite blas malloc workers threads determinism device dtypes philox generator hooks
         names scope window geometry mixes files archive
     """,
     "F1 backends": """
@@ -61,7 +61,7 @@ FLOORS = {
         ops.units ops.gates ops.distance ops.feature_dropout ops.pair_losses ops.binary_loss
         ops.likelihood ops.margin_losses
     """,
-    "F5 the engine": "engine_checks engine",
+    "F5 the engine": "engine_checks engine stepping",
     "F6 tensors": "printing reading tensor creation sampling interop",
     "F7 rooms around them": """
         gradcheck autograd linalg serialization nn.parameter nn.tree nn.convert nn.state nn.hooks

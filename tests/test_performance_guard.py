@@ -235,7 +235,8 @@ def test_a_frozen_weight_keeps_no_images(wanted):
 
 # -- calls -----------------------------------------------------------------------------------------
 
-# Python functions called in one op, forward and backward, with the tape's.
+# Python functions called in one op, forward and backward, with the tape's. One call a node is the
+# price of a walk that can be taken step by step (Walk.step).
 OPS = {
     "add": (lambda a: a["v"] + a["v"], 20, 42),
     "mul": (lambda a: a["v"] * a["v"], 18, 60),
@@ -245,9 +246,9 @@ OPS = {
     "sum": (lambda a: a["v"].sum(), 26, 85),
     "view": (lambda a: a["v"].view(-1), 28, 62),
     "matmul": (lambda a: a["v"] @ a["v"], 34, 90),
-    "linear": (lambda a: F.linear(a["v"], a["v"], a["v"][0]), 60, 90),
+    "linear": (lambda a: F.linear(a["v"], a["v"], a["v"][0]), 60, 95),
     "cross_entropy": (lambda a: F.cross_entropy(a["v"], a["t"]), 45, 45),
-    "conv2d": (lambda a: F.conv2d(a["x"], a["w"], a["b"], 1, 1), 80, 155),
+    "conv2d": (lambda a: F.conv2d(a["x"], a["w"], a["b"], 1, 1), 80, 165),
     "max_pool2d": (lambda a: F.max_pool2d(a["x"], 2), 96, 110),
     "batch_norm": (lambda a: a["norm"](a["x"]), 135, 120),
     "a module": (lambda a: a["module"](a["v"]), 30, 60),

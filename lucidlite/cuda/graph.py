@@ -20,7 +20,7 @@ from lucidlite.grad_mode import grad_mode
 from lucidlite.ops.precision import precision
 from lucidlite.tape import wrap
 from lucidlite.tensor import Tensor
-from lucidlite.watch import Notes, watch
+from lucidlite.notes import Notes, watch
 
 PATIENCE = 16  # calls in a row, beside the usual ones, of which none could be from a graph
 

@@ -174,3 +174,22 @@ class Precision:
 
 
 precision = Precision()
+
+
+class gradient_mode:
+    """Gradients are taped only where asked for, and not autocast: their dtype is the forward's."""
+
+    __slots__ = ("_before", "_casting")
+
+    def __init__(self, create_graph: bool) -> None:
+        self._before = grad_mode.enabled
+        self._casting = precision.enter(OFF) if precision.active else None
+        grad_mode.enabled = create_graph
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exc: object) -> None:
+        grad_mode.enabled = self._before
+        if self._casting is not None:
+            precision.leave(self._casting)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.hooks import HookTable, RemovableHandle, add_hook
-from lucidlite.watch import watch
+from lucidlite.notes import watch
 
 
 class OptimizerHooks:

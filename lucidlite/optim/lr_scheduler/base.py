@@ -10,7 +10,7 @@ from typing import Any
 from lucidlite.callsite import error
 from lucidlite.optim.optimizer import Optimizer
 from lucidlite.tensor import Tensor
-from lucidlite.watch import watch
+from lucidlite.notes import watch
 
 
 class LRScheduler:

@@ -1,0 +1,89 @@
+"""Backward one node at a time: the engine's own walk, handed out step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from lucidlite.engine import Grads, Tensors, Walk, accumulate
+from lucidlite.engine_checks import check_inputs, keep_whole
+from lucidlite.ops.precision import gradient_mode
+from lucidlite.tape import AccumulateGrad, Node, gradient_edge
+
+if TYPE_CHECKING:
+    from lucidlite.tensor import Tensor
+
+
+class Step(NamedTuple):
+    """One visit of the engine.
+
+    ``incoming``: the summed gradient of each output of ``node``; ``outgoing``: what it sent to
+    each of ``node.edges``, None where nobody asked. A leaf's step has no outgoing gradients.
+    ``pending``: the nodes that gradients wait at now, in the order they would be taken: youngest
+    first. More may join before a leaf's turn comes.
+    """
+
+    node: Node
+    incoming: tuple[Tensor | None, ...]
+    outgoing: tuple[Tensor | None, ...]
+    pending: tuple[Node, ...]
+
+
+class _Shown(Walk):
+    """A walk whose gradients somebody looks at: no kernel writes into them afterwards."""
+
+    def visit(self, node: Node, grads: Grads) -> Grads:
+        keep_whole(grads)
+        sent = super().visit(node, grads)
+        keep_whole(sent)
+        return sent
+
+    def arrive(self, node: Any, grads: Grads) -> None:
+        keep_whole(grads)
+        super().arrive(node, grads)
+
+
+def _steps(walk: Walk) -> Iterator[Step]:
+    while walk.heap:
+        with gradient_mode(walk.create_graph):
+            node, incoming, outgoing = walk.step()
+        pending = tuple([waiting for _, waiting in sorted(walk.heap, key=lambda each: each[0])])
+        yield Step(node, tuple(incoming), tuple(outgoing), pending)
+
+
+def steps(
+    tensors: Tensors,
+    grads: Tensors,
+    retain_graph: bool,
+    create_graph: bool,
+    inputs: Tensors | None = None,
+) -> Iterator[Step]:
+    """``engine.backward``, a Step for each node it visits."""
+    walk = _Shown(retain_graph, create_graph)
+    if inputs is not None:
+        check_inputs(inputs)
+    wanted = {id(each): each for each in inputs or ()}.values()
+    targets = [gradient_edge(each) for each in wanted]
+    walk.start(tensors, grads, targets)
+    yield from _steps(walk)
+    for each, edge in zip(wanted, targets, strict=True):
+        if edge in walk.captured:
+            accumulate(each, walk.captured[edge], create_graph)
+
+
+def dry_steps(tensors: Tensors, grads: Tensors) -> Iterator[Step]:
+    """The steps of a backward that leaves no trace: no ``.grad`` is written, nothing is freed.
+
+    Hooks on tensors and nodes run as they would.
+    """
+    walk = _Shown(True, False)
+    seen: set[Node] = set()
+    waiting = [gradient_edge(tensor)[0] for tensor in tensors]
+    while waiting:
+        node = waiting.pop()
+        if node not in seen:
+            seen.add(node)
+            waiting.extend([edge[0] for edge in node.edges if edge is not None])
+    leaves = [(node, 0) for node in seen if isinstance(node, AccumulateGrad)]
+    walk.start(tensors, grads, leaves)
+    yield from _steps(walk)
