@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,6 +16,10 @@ import lucidlite
 from lucidlite import backends, threads
 from lucidlite.backends import cupy_backend
 from lucidlite.blas import blas
+
+# A script's background job starts with Ctrl-C ignored; the tests of it need what a terminal gives.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 if cuda_suite.ACTIVE:
     cuda_suite.install()

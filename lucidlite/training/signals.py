@@ -31,7 +31,8 @@ class Stopped(Exception):
 class StopSignals:
     """A context in which SIGINT and SIGTERM only set ``received``; the second one interrupts.
 
-    Outside the main thread, where Python delivers no signals, nothing is changed.
+    Outside the main thread, where Python delivers no signals, nothing is changed. A signal that
+    the process was started to ignore (a script's background job) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -42,7 +43,8 @@ class StopSignals:
         self.received = None
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
-                self._before[number] = signal.signal(number, self._note)
+                if signal.getsignal(number) is not signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(
