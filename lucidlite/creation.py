@@ -286,6 +286,19 @@ def _number(op: str, value: Any) -> Any:
     return value
 
 
+def _end(op: str, value: Any, kind: np.dtype[Any]) -> float:
+    """An end of a range as PyTorch takes it: whole for an integer dtype, which must hold it."""
+    number = float(_number(op, value))
+    if kind.kind not in "iu":
+        return number
+    if not np.iinfo(kind).min <= number <= np.iinfo(kind).max:  # NaN too
+        raise error(
+            RuntimeError,
+            f"{op}: value cannot be converted to type {kind.name} without overflow, got {number}",
+        )
+    return float(math.trunc(number))
+
+
 def linspace(
     start: Any,
     end: Any,
@@ -301,14 +314,15 @@ def linspace(
         raise error(
             RuntimeError, f"linspace: number of steps must be non-negative, got steps={steps}"
         )
-    first, last = float(_number("linspace", start)), float(_number("linspace", end))
+    kind = numpy_dtype(dtype, "linspace")
+    first, last = (_end("linspace", value, kind) for value in (start, end))
     with np.errstate(all="ignore"):
         # Counted from both ends, so that both are exact and the middle is symmetric.
         by = (last - first) / max(steps - 1, 1)
         up, half = np.arange(steps), steps // 2
         values = np.where(up < half, first + by * up, last - by * (steps - 1 - up))
         values = values if steps != 1 else np.array([first])
-        return finish(values.astype(numpy_dtype(dtype, "linspace")), device, requires_grad)
+        return finish(values.astype(kind), device, requires_grad)
 
 
 def eye(
@@ -363,9 +377,11 @@ def logspace(
     requires_grad: bool = False,
 ) -> Tensor:
     """``base`` to the powers of ``linspace(start, end, steps)``. Semantics: torch.logspace."""
-    powers = linspace(start, end, steps, dtype=float64, device="cpu").array
+    kind = numpy_dtype(dtype, "logspace")
+    first, last = (_end("logspace", value, kind) for value in (start, end))
+    powers = linspace(first, last, steps, dtype=float64, device="cpu").array
     with np.errstate(all="ignore"):
-        values = (np.float64(base) ** powers).astype(numpy_dtype(dtype, "logspace"))
+        values = (np.float64(base) ** powers).astype(kind)
     return finish(values, device, requires_grad)
 
 

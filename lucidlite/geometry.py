@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from lucidlite.callsite import error
+from lucidlite.hints import for_channels, for_images, for_pool, for_small_image
 from lucidlite.window import Pair, Window, adaptive_bins, adaptive_window
 
 __all__ = [
@@ -26,8 +27,8 @@ __all__ = [
 ]
 
 
-def refuse(op: str, message: str) -> NoReturn:
-    raise error(RuntimeError, f"{op}: {message}")
+def refuse(op: str, message: str, hint: str = "") -> NoReturn:
+    raise error(RuntimeError, f"{op}: {message}", hint)
 
 
 def integer(op: str, name: str, value: Any) -> int:
@@ -174,6 +175,7 @@ def _check_pool_shape(op: str, window: Window, shape: Sequence[int]) -> None:
             op,
             "Expected 3D or 4D (batch mode) tensor with optional 0 dim batch size for input, "
             f"but got:{list(shape)}",
+            for_pool(shape),
         )
     channels, height, width = shape[-3:]
     rows, columns = window.output_size((height, width))
@@ -182,6 +184,7 @@ def _check_pool_shape(op: str, window: Window, shape: Sequence[int]) -> None:
             op,
             f"Given input size: ({channels}x{height}x{width}). Calculated output size: "
             f"({channels}x{rows}x{columns}). Output size is too small",
+            for_small_image(height, width),
         )
 
 
@@ -204,7 +207,7 @@ def adaptive_output_size(op: str, shape: Sequence[int], output_size: Any) -> Pai
             f"got input of shape {tuple(shape)}, output_size={output_size!r}",
         )
     if len(shape) not in (3, 4):
-        refuse(op, f"Expected 3D or 4D tensor, but got {list(shape)}")
+        refuse(op, f"Expected 3D or 4D tensor, but got {list(shape)}", for_pool(shape))
     empty = next((d for d in range(len(shape) - 2, len(shape)) if shape[d] == 0), None)
     if empty is not None:
         refuse(
@@ -261,6 +264,7 @@ def _conv_window(
         refuse(
             op,
             f"Expected 3D (unbatched) or 4D (batched) input, but got input of size: {list(shape)}",
+            for_images(shape, weight_shape[1] if len(weight_shape) == 4 else 1),
         )
     if len(weight_shape) != 4:
         refuse(op, f"Expected a 4D weight, got weight of size {list(weight_shape)}")
@@ -278,6 +282,7 @@ def _conv_window(
             op,
             f"Calculated padded input size per channel: ({height} x {width}). Kernel size: "
             f"({kh} x {kw}). Kernel size can't be greater than actual input size",
+            for_small_image(shape[-2], shape[-1]),
         )
     if 0 in shape[-2:]:
         refuse(
@@ -330,6 +335,7 @@ def _check_channels(
             op,
             f"Given groups={groups}, weight of size {list(weight_shape)}, expected input "
             f"{list(shape)} to have {inputs * groups} channels, but got {shape[-3]} instead",
+            for_channels(op, shape, inputs * groups),
         )
 
 

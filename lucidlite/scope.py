@@ -12,7 +12,7 @@ from lucidlite.callsite import error
 OUT_OF_SCOPE = {
     "in-place changes of shape are out of scope, assign the result: x = x.squeeze()": """
         squeeze_ unsqueeze_ transpose_ t_ swapaxes_ swapdims_ resize resize_ resize_as resize_as_
-        set_ as_strided as_strided_ as_strided_scatter as_strided_copy empty_strided
+        set_ as_strided_ as_strided_scatter as_strided_copy empty_strided
         new_empty_strided empty_permuted
     """,
     "Fourier transforms and windows are out of scope, numpy.fft works on x.numpy()": """
@@ -25,7 +25,7 @@ OUT_OF_SCOPE = {
         householder_product tensorinv tensorsolve nuclear_norm
     """,
     "complex numbers are out of scope, keep the real and imaginary parts as two tensors": """
-        angle *complex* cdouble cfloat chalf conj conj_physical* imag is_conj is_neg isreal polar
+        angle *complex* cdouble cfloat chalf conj conj_physical* imag is_conj is_neg polar
         real resolve_conj resolve_neg
     """,
     "sparse tensors are out of scope, a dense tensor does the same in more memory": """
@@ -122,22 +122,37 @@ def nearest(name: str, names: Iterable[str]) -> str:
     return next(iter(get_close_matches(name, [n for n in names if n[0] != "_"], 1, 0.7)), "")
 
 
+_LISTED = "docs/compatibility.md lists what there is"
+_advice: dict[tuple[str, str], str] = {}  # what was said of a name: hasattr() may ask in a loop
+
+
 def absent(
     where: str,
     name: str,
-    names: Iterable[str],
+    names: Iterable[str] | type,
     elsewhere: Mapping[str, Iterable[str]] | None = None,
 ) -> AttributeError:
-    """The error for ``where.name``: that it is out of scope, where it is, or the nearest name."""
+    """The error for ``where.name``: that it is out of scope, where it is, or the nearest name.
+
+    ``names`` are those there are; a class stands for its attributes.
+    """
     start = f"{where} has no attribute '{name}'"
     if name.startswith("__"):  # Python and NumPy ask for these, and often
         return AttributeError(start)
-    for place, known in (elsewhere or {}).items():
+    words = _advice.get((where, name))
+    if words is None:
+        words = _advice[where, name] = _advise(name, names, elsewhere or {})
+    return error(AttributeError, start + words)
+
+
+def _advise(
+    name: str, names: Iterable[str] | type, elsewhere: Mapping[str, Iterable[str]]
+) -> str:
+    for place, known in elsewhere.items():
         if name in known:
-            return error(AttributeError, f"{start}, it is {place}.{name}")
+            return f", it is {place}.{name}"
     words = reason(name)
     if words:
-        return error(AttributeError, f"{start}: {words}")
-    near = nearest(name, names)
-    hint = f"the nearest name is '{near}'" if near else "docs/compatibility.md lists what there is"
-    return error(AttributeError, f"{start}, {hint}")
+        return f": {words}"
+    near = nearest(name, dir(names) if isinstance(names, type) else names)
+    return f", the nearest name is '{near}'" if near else f", {_LISTED}"

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 class Version:
     """Counts writes to a piece of memory; every tensor that sees the memory holds the same cell."""
 
-    __slots__ = ("address", "held", "outside", "shared", "value")
+    __slots__ = ("address", "held", "outside", "shared", "value", "writer")
+
+    writer: tuple[int, type, Any]  # of the last write on the tape: version, node's class, place
 
     def __init__(self) -> None:
         self.value = 0

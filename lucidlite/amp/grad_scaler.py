@@ -289,7 +289,9 @@ class GradScaler:
         self._growth_factor = state_dict["growth_factor"]
         self._backoff_factor = state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
-        self._scale = self._growth_tracker = None  # made anew from these by the next scale()
+        if self._scale is not None and self._growth_tracker is not None:
+            self._scale.fill_(self._init_scale)  # in place: a captured step reads these two
+            self._growth_tracker.fill_(self._init_growth_tracker)
 
     def __getstate__(self) -> dict[str, Any]:
         if self._progress:

@@ -28,6 +28,7 @@ from lucidlite.backends.kernels.optim import OptimKernels
 from lucidlite.backends.kernels.optim_rules import OptimRuleKernels
 from lucidlite.backends.kernels.pool import PoolKernels
 from lucidlite.backends.kernels.random import RandomKernels
+from lucidlite.backends.kernels.recurrent import RecurrentKernels
 from lucidlite.backends.kernels.reduce import ReduceKernels
 from lucidlite.backends.kernels.resample import ResampleKernels
 from lucidlite.backends.kernels.scan import ScanKernels
@@ -52,6 +53,7 @@ class Backend(
     AmpKernels,
     ScanKernels,
     SpecialKernels,
+    RecurrentKernels,
     DataKernels,
 ):
     """An array library bound to a device: transfers, elementwise ``map``, and every kernel."""

@@ -20,7 +20,9 @@ from lucidlite.backends.numpy_kernels.matmul import NumPyMatmul
 from lucidlite.backends.numpy_kernels.norm import NumPyNorm
 from lucidlite.backends.numpy_kernels.optim import NumPyOptim
 from lucidlite.backends.numpy_kernels.pool import NumPyPool
+from lucidlite.backends.numpy_kernels.recurrent import NumPyRecurrent
 from lucidlite.backends.numpy_kernels.reduce import NumPyReduce
+from lucidlite.backends.numpy_kernels.scan import NumPyScan
 from lucidlite.backends.numpy_kernels.special import NumPySpecial
 from lucidlite.blas import blas
 from lucidlite.device import Device
@@ -65,7 +67,9 @@ class NumPyBackend(
     NumPyIndex,
     NumPyOptim,
     NumPyReduce,
+    NumPyScan,
     NumPySpecial,
+    NumPyRecurrent,
     NumPyElementwise,
     Backend,
 ):

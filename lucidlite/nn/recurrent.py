@@ -16,6 +16,7 @@ from lucidlite.nn.utils.rnn import PackedSequence
 from lucidlite.ops import recurrent
 from lucidlite.ops.join import cat, stack
 from lucidlite.ops.precision import precision
+from lucidlite.ops.recurrent_layer import recurrent_layer
 from lucidlite.tensor import Tensor
 
 State = tuple[Tensor, ...]
@@ -26,7 +27,8 @@ class RNNBase(Module):
 
     Each layer and direction has ``weight_ih_l0`` (gates * hidden_size, input_size),
     ``weight_hh_l0`` (gates * hidden_size, hidden_size), ``bias_ih_l0`` and ``bias_hh_l0``, with
-    ``_reverse`` in the other direction, uniform in ``+-1 / sqrt(hidden_size)`` at first.
+    ``_reverse`` in the other direction, uniform in ``+-1 / sqrt(hidden_size)`` at first. It runs
+    its whole sequence as one operation; under autocast the steps are composed of small ones.
     """
 
     def __init__(
@@ -205,6 +207,7 @@ class RNNBase(Module):
                 RuntimeError,
                 "input.size(-1) must be equal to input_size. "
                 f"Expected {self.input_size}, got {input.size(-1)}",
+                f"input_size would have to be {input.size(-1)}, the size of the last dim",
             )
         parts = recurrent.CELLS[self.mode][2]
         rows = self.num_layers * (2 if self.bidirectional else 1)
@@ -225,7 +228,6 @@ class RNNBase(Module):
 
     def _layers(self, x: Tensor, counts: list[int], state: State) -> tuple[Tensor, State]:
         """All layers over a batch of steps, which have ``counts`` rows each, under each other."""
-        step = recurrent.CELLS[self.mode][0]
         directions = 2 if self.bidirectional else 1
         last: list[State] = []
         for layer in range(self.num_layers):
@@ -234,12 +236,10 @@ class RNNBase(Module):
             sides = []
             for side in range(directions):
                 number = layer * directions + side
-                w_ih, w_hh, b_ih, b_hh, w_hr = self._weights(number)
-                gates = F.linear(x, w_ih, b_ih)
-                inputs = gates.split(counts) if gates.dim() == 2 else gates.unbind(0)
                 first = tuple(part[number] for part in state)
-                outputs, end = recurrent.run(step, inputs, first, (w_hh, b_hh, w_hr), side == 1)
-                sides.append(cat(outputs))
+                weights = self._weights(number)
+                out, end = recurrent_layer(self.mode, x, counts, first, weights, side == 1)
+                sides.append(out)
                 last.append(end)
             x = sides[0] if directions == 1 else cat(sides, -1)
         return x, tuple(stack(parts) for parts in zip(*last, strict=True))

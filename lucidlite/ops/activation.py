@@ -49,6 +49,15 @@ def relu_grad_vjp(node: Node, grad: Tensor) -> Gradients:
     return relu_grad(grad, output), None
 
 
+def sloped(op: str, grad: Tensor, x: Tensor, *numbers: float) -> Tensor:
+    """``grad`` times a function's slope by one kernel, outside the tape; ``x`` as that takes it."""
+    backend, g = grad.backend, grad.array
+    if g.dtype != x.array.dtype:
+        g = backend.cast(g, x.array.dtype)
+    out = g if grad._fresh else None
+    return fresh(wrap(backend.unit_grad(op, g, x.array, numbers, out), backend))
+
+
 def _check_floating(op: str, input: Tensor) -> None:
     if input.array.dtype.kind != "f":
         raise error(NotImplementedError, f"{op}: not implemented for {input.dtype}; use float()")
@@ -62,6 +71,8 @@ def sigmoid(input: Tensor) -> Tensor:
 
 def sigmoid_vjp(node: Node, grad: Tensor) -> Tensor:
     (y,) = node.saved_tensors
+    if not grad_mode.enabled:
+        return sloped("sigmoid", grad, y)
     return grad * ((1 - y) * y)
 
 
@@ -73,6 +84,8 @@ def tanh(input: Tensor) -> Tensor:
 
 def tanh_vjp(node: Node, grad: Tensor) -> Tensor:
     (y,) = node.saved_tensors
+    if not grad_mode.enabled:
+        return sloped("tanh", grad, y)
     return grad * (1 - y * y)
 
 
@@ -111,7 +124,10 @@ def _gelu_inner(x: Tensor) -> Tensor:
 
 
 def gelu_vjp(node: Node, grad: Tensor, approximate: str) -> Tensor:
-    x, grad = widened(*node.saved_tensors, grad)
+    (x,) = node.saved_tensors
+    if not grad_mode.enabled:
+        return sloped("gelu" if approximate == "none" else "gelu_tanh", grad, x)
+    x, grad = widened(x, grad)
     if approximate == "none":
         distribution = 0.5 * (1 + erf(x * math.sqrt(0.5)))
         density = exp(-0.5 * (x * x)) * (1.0 / math.sqrt(2.0 * math.pi))

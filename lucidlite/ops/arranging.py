@@ -206,7 +206,11 @@ def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
             f"got {[tuple(x.array.shape) for x in given]}",
         )
     if any(x.array.dtype != given[0].array.dtype for x in given):
-        raise error(RuntimeError, "meshgrid: expects all tensors to have the same dtype")
+        raise error(
+            RuntimeError,
+            "meshgrid: expects all tensors to have the same dtype, "
+            f"got {', '.join(str(x.dtype) for x in given)}",
+        )
     swapped = indexing == "xy" and len(given) > 1
     if swapped:
         given[:2] = given[1], given[0]
@@ -224,7 +228,10 @@ def cartesian_prod(*tensors: Tensor) -> Tensor:
     """All combinations of vectors' elements, one a row. Semantics: torch.cartesian_prod."""
     given = _listed("cartesian_prod", tensors)
     if any(x.array.ndim != 1 for x in given):
-        raise error(RuntimeError, "cartesian_prod: expected 1D vectors")
+        raise error(
+            RuntimeError,
+            f"cartesian_prod: expected 1D vectors, got {[tuple(x.array.shape) for x in given]}",
+        )
     if len(given) == 1:
         return given[0]
     return stack([flatten(x) for x in meshgrid(*given, indexing="ij")], 1)

@@ -14,7 +14,7 @@ from lucidlite.ops.common import check_broadcast, check_device, check_tensor, to
 from lucidlite.ops.compare import eq
 from lucidlite.ops.matmul import matmul
 from lucidlite.ops.norm import dropout
-from lucidlite.ops.precision import precision
+from lucidlite.ops.precision import as_cast, precision
 from lucidlite.ops.reduce import all
 from lucidlite.ops.shape import expand, matrix_transpose, reshape, unsqueeze
 from lucidlite.tape import wrap
@@ -62,8 +62,9 @@ def scaled_dot_product_attention(
         key, value = _for_each_head(query, key), _for_each_head(query, value)
     if scale is None:
         scale = 1.0 / math.sqrt(query.array.shape[-1]) if query.array.shape[-1] else 1.0
-    weights = _weights(query * scale, key, attn_mask, is_causal)
-    return to_dtype(matmul(dropout(weights, dropout_p), value), kind)
+    with as_cast():
+        weights = _weights(query * scale, key, attn_mask, is_causal)
+        return to_dtype(matmul(dropout(weights, dropout_p), value), kind)
 
 
 def _check(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from lucidlite.callsite import error
 from lucidlite.ops.common import check_device, check_tensor
 from lucidlite.ops.matmul import linear, matmul
-from lucidlite.ops.precision import precision
+from lucidlite.ops.precision import as_cast, precision
 from lucidlite.ops.shape import permute, reshape, squeeze, unsqueeze
 
 if TYPE_CHECKING:
@@ -54,7 +54,8 @@ def bilinear(
             "bilinear: bias must have one value per output feature, "
             f"got bias={tuple(bias.array.shape)}, weight={tuple(w)}",
         )
-    rows = reshape(permute(weight, (0, 2, 1)), (w[0] * w[2], w[1]))
-    left = reshape(linear(input1, rows), (*one[:-1], w[0], w[2]))
-    out = squeeze(matmul(left, unsqueeze(input2, -1)), -1)
-    return out if bias is None else out + bias
+    with as_cast():
+        rows = reshape(permute(weight, (0, 2, 1)), (w[0] * w[2], w[1]))
+        left = reshape(linear(input1, rows), (*one[:-1], w[0], w[2]))
+        out = squeeze(matmul(left, unsqueeze(input2, -1)), -1)
+        return out if bias is None else out + bias

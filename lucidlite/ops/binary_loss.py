@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lucidlite.callsite import error
+from lucidlite.callsite import HINT, error
+from lucidlite.hints import SCORES, for_binary_dtype, for_same_shape
 from lucidlite.ops.activation import sigmoid
 from lucidlite.ops.choose import clamp
 from lucidlite.ops.common import broadcast_shape, check_device, to_dtype
@@ -57,12 +58,16 @@ ENTROPY = PairLoss(
 LOGITS = PairLoss(_logits, _logits_slope, _logits_target_slope)
 
 
+_SCORES = HINT + SCORES
+
+
 def _same_size(op: str, input: Tensor, target: Tensor) -> None:
     if target.array.shape != input.array.shape:
         raise error(
             ValueError,
             f"{op}: target size ({tuple(target.array.shape)}) must be the same as input size "
             f"({tuple(input.array.shape)})",
+            for_same_shape(input.array.shape, target.array.shape),
         )
 
 
@@ -104,6 +109,7 @@ def binary_cross_entropy(
                 RuntimeError,
                 f"{op}: expected {name} of the input's dtype, got input={input.dtype}, "
                 f"{name}={tensor.dtype}",
+                for_binary_dtype(tensor.dtype),
             )
     check_scores(op, input)
     if weight is not None:
@@ -115,7 +121,7 @@ def binary_cross_entropy(
         backend.map("less_equal", x, backend.constant(1, x.dtype)),
     )
     wrong = backend.cast(backend.map("logical_not", inside), np.dtype(np.int64))
-    rule = f"{op}: all elements of input should be between 0 and 1"
+    rule = f"{op}: all elements of input should be between 0 and 1{_SCORES}"
     backend.check_index(wrong, 0, 1, RuntimeError, rule)
     return pair_loss(op, ENTROPY, input, target, reduction, weight=weight)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lucidlite.backends import cpu
-from lucidlite.callsite import error
+from lucidlite.callsite import HINT, error
 from lucidlite.grad_mode import grad_mode, no_grad
+from lucidlite.hints import CLASSES, ONE_HOT, for_class_dtype, for_class_shape
 from lucidlite.ops.activation import log_softmax, softmax
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_device, check_tensor, to_dtype
@@ -41,12 +42,15 @@ def _checked_targets(op: str, input: Tensor, target: Any) -> Tensor:
                 ValueError,
                 f"{op}: expected input batch_size ({x[0]}) to match target batch_size "
                 f"({t[0] if t else 0}), got input={x}, target={t}",
+                for_class_shape(x, t),
             )
-        raise error(RuntimeError, f"{op}: expected target size {want}, got input={x}, target={t}")
+        rule = f"{op}: expected target size {want}, got input={x}, target={t}"
+        raise error(RuntimeError, rule, for_class_shape(x, t))
     if target.array.dtype.kind not in "iu" or target.array.dtype.itemsize not in (8, 1):
         raise error(
             RuntimeError,
             f"{op}: expected target of class indices to have dtype int64, got {target.dtype}",
+            for_class_dtype(target.dtype),
         )
     return target  # type: ignore[no-any-return]
 
@@ -56,8 +60,11 @@ def _classes(input: Tensor) -> int:
     return int(x[0] if len(x) == 1 else x[1])
 
 
+_COUNTED = HINT + CLASSES
+
+
 def _out_of_bounds(op: str, classes: int) -> str:
-    return f"{op}: target {{}} is out of bounds, got {classes} classes"
+    return f"{op}: target {{}} is out of bounds, got {classes} classes{_COUNTED}"
 
 
 def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> bool:
@@ -198,6 +205,7 @@ def cross_entropy(
                 RuntimeError,
                 "cross_entropy: expected floating point type for target with class probabilities, "
                 f"got {target.dtype}",
+                ONE_HOT,
             )
         if ignore_index >= 0:
             raise error(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
 from lucidlite.ops.join import stack
 from lucidlite.ops.statistics import norm
@@ -34,6 +36,7 @@ def _write(tensors: Sequence[Tensor], kernel: Callable[[list[Any]], Any]) -> Any
 
 def total_norm(tensors: Sequence[Tensor], p: float) -> Tensor:
     """The ``p``-norm of the tensors' ``p``-norms, on the device of the first."""
+    _check_norm(tensors, p)
     groups = _by_backend(tensors)
     if len(groups) == 1:
         ((backend, _),) = groups.items()
@@ -45,6 +48,7 @@ def total_norm(tensors: Sequence[Tensor], p: float) -> Tensor:
 
 def clip_norm(tensors: Sequence[Tensor], most: float, p: float) -> Tensor:
     """``scale_to_norm`` by the ``total_norm``, which is returned."""
+    _check_norm(tensors, p)
     groups = _by_backend(tensors)
     if len(groups) == 1:
         ((backend, _),) = groups.items()
@@ -52,6 +56,18 @@ def clip_norm(tensors: Sequence[Tensor], most: float, p: float) -> Tensor:
     whole = total_norm(tensors, p)
     scale_to_norm(tensors, most, whole)
     return whole
+
+
+def _check_norm(tensors: Sequence[Tensor], p: float) -> None:
+    """Refuse an empty tensor for a norm that has no value of one."""
+    if p < 0 or p == math.inf:
+        for tensor in tensors:
+            if not tensor.array.size:
+                raise error(
+                    RuntimeError,
+                    f"total_norm: cannot compute the {p} norm of an empty tensor, "
+                    f"got shape={tuple(tensor.array.shape)}",
+                )
 
 
 def scale_to_norm(tensors: Sequence[Tensor], most: float, whole: Tensor) -> None:

@@ -18,6 +18,7 @@ from lucidlite.dtypes import (
     of_scalar,
     result_type_of,
 )
+from lucidlite.hints import for_broadcast, for_devices, for_non_tensor
 from lucidlite.tape import record, wrap
 from lucidlite.tensor_base import TensorBase
 
@@ -70,7 +71,10 @@ def as_tensor_operand(op: str, value: Any, like: TensorBase) -> Tensor:
         return value  # type: ignore[return-value]
     if isinstance(value, np.ndarray):
         return wrap(like.backend.asarray(value), like.backend)
-    raise error(TypeError, f"{op}: operands must be tensors or numbers, got {type(value).__name__}")
+    wrong = type(value).__name__
+    raise error(
+        TypeError, f"{op}: operands must be tensors or numbers, got {wrong}", for_non_tensor(value)
+    )
 
 
 def rank(value: Any) -> tuple[dtype, int]:
@@ -194,10 +198,7 @@ def same_device(op: str, x: TensorBase, y: TensorBase) -> tuple[TensorBase, Tens
         return moved(x, y.backend), y
     if y.backend is cpu and not y.array.ndim:
         return x, moved(y, x.backend)
-    raise error(
-        RuntimeError,
-        f"{op}: expected all tensors to be on the same device, got {x.device} and {y.device}",
-    )
+    raise _elsewhere(op, x, y)
 
 
 def moved(input: TensorBase, backend: Backend, non_blocking: bool = False) -> Tensor:
@@ -216,18 +217,24 @@ def check_device(op: str, *tensors: TensorBase | None) -> None:
     there = [t for t in tensors if t is not None]
     for t in there[1:]:
         if t.backend is not there[0].backend:
-            raise error(
-                RuntimeError,
-                f"{op}: expected all tensors to be on the same device, "
-                f"got {there[0].device} and {t.device}",
-            )
+            raise _elsewhere(op, there[0], t)
+
+
+def _elsewhere(op: str, x: TensorBase, y: TensorBase) -> RuntimeError:
+    return error(
+        RuntimeError,
+        f"{op}: expected all tensors to be on the same device, got {x.device} and {y.device}",
+        for_devices(x.device, y.device),
+    )
 
 
 def check_tensor(op: str, name: str, value: Any) -> None:
     """Refuse what isn't a tensor."""
     if not isinstance(value, TensorBase):
         raise error(
-            TypeError, f"{op}: argument '{name}' must be Tensor, got {type(value).__name__}"
+            TypeError,
+            f"{op}: argument '{name}' must be Tensor, got {type(value).__name__}",
+            for_non_tensor(value),
         )
 
 
@@ -265,6 +272,7 @@ def broadcast_shape(op: str, *shapes: tuple[int, ...]) -> tuple[int, ...]:
                     RuntimeError,
                     f"{op}: the size of tensor a ({a[-i]}) must match the size of tensor b "
                     f"({b[-i]}) at non-singleton dimension {at}, got shapes {a} and {b}",
+                    for_broadcast(a, b),
                 ) from None
         listed = " and ".join(map(str, shapes))
         raise error(RuntimeError, f"{op}: shapes must broadcast, got {listed}") from None

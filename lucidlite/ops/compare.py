@@ -10,6 +10,7 @@ from lucidlite.callsite import error
 from lucidlite.ops.common import check_broadcast, check_device, check_dtype, check_tensor, operands
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
+from lucidlite.training_hints import TRUTH
 
 if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
@@ -244,5 +245,6 @@ def is_nonzero(input: Tensor) -> bool:
         raise error(
             RuntimeError,
             f"bool: Boolean value of Tensor with {what} is ambiguous, got shape={input.shape}",
+            TRUTH,
         )
     return bool(input.backend.to_numpy(input.array).reshape(()) != np.False_)

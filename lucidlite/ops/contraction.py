@@ -11,7 +11,7 @@ from lucidlite.callsite import error
 from lucidlite.ops.common import as_int, check_device, check_tensor, wrap_dim
 from lucidlite.ops.diagonals import diagonal
 from lucidlite.ops.matmul import bmm, mm
-from lucidlite.ops.precision import precision
+from lucidlite.ops.precision import as_cast, precision
 from lucidlite.ops.reduce import sum
 from lucidlite.ops.shape import permute, reshape
 from lucidlite.tensor_base import TensorBase
@@ -64,7 +64,8 @@ def einsum(*args: Any) -> Tensor:
     pairs = zip(operands, inputs, strict=True)
     named = [_labelled(n, x, labels) for n, (x, labels) in enumerate(pairs)]
     wanted = _result(inputs, output, [labels for _, labels in named])
-    return _contract(named, wanted)
+    with as_cast("einsum", operands[0]):
+        return _contract(named, wanted)
 
 
 def _read(equation: str) -> tuple[list[list[Label]], list[Label] | None]:
@@ -304,10 +305,14 @@ def tensordot(a: Tensor, b: Tensor, dims: Any = 2) -> Tensor:
                 f"tensordot: contracted dimensions need to match, but first has size {n} in dim "
                 f"{d} and second has size {m} in dim {e}",
             )
+        if n != m:  # one is 1: the other is summed, in its own dtype
+            a = a if n == 1 else sum(a, d, True, dtype=a.dtype)
+            b = b if m == 1 else sum(b, e, True, dtype=b.dtype)
         labels[1][e] = labels[0][d]
     wanted = [c for c in labels[0] if c not in labels[1]]
     wanted += [c for c in labels[1] if c not in labels[0]]
-    return _contract([(a, labels[0]), (b, labels[1])], wanted, matrices=True)
+    with as_cast("tensordot", a):
+        return _contract([(a, labels[0]), (b, labels[1])], wanted, matrices=True)
 
 
 def _unique(x: Tensor, dims: Sequence[Any]) -> list[int]:

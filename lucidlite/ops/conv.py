@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.callsite import error
 from lucidlite.geometry import Window, conv_window
 from lucidlite.grad_mode import grad_mode
+from lucidlite.hints import for_layer_dtype
 from lucidlite.ops.common import check_device, check_tensor
 from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
@@ -99,6 +100,7 @@ def _mixed(op: str, input: Tensor, name: str, other: Tensor) -> RuntimeError:
         RuntimeError,
         f"{op}: input and {name} should have the same dtype, got input={input.dtype}, "
         f"{name}={other.dtype}",
+        for_layer_dtype(input.dtype, other.dtype),
     )
 
 

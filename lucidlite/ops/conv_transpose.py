@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.geometry import Window, integer, pair
+from lucidlite.hints import for_channels, for_images
 from lucidlite.ops.common import check_tensor
 from lucidlite.ops.conv import check_operands, conv2d_weight_grad, convolved
 from lucidlite.ops.one_dim import one_row, rowless, single
@@ -55,6 +56,7 @@ def conv_transpose2d(
             RuntimeError,
             f"{op}: Expected 3D (unbatched) or 4D (batched) input, "
             f"but got input of size: {list(input.array.shape)}",
+            for_images(input.array.shape, weight.array.shape[0] if weight.array.ndim else 1),
         )
     settings = (
         pair(op, "stride", stride),
@@ -166,6 +168,7 @@ def _geometry(
             RuntimeError,
             f"{op}: given transposed=1, weight of size {list(weight_shape)}, expected input "
             f"{list(shape)} to have {weight_shape[0]} channels, a multiple of groups={groups}",
+            for_channels(op, shape, weight_shape[0]),
         )
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise error(

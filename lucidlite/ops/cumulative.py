@@ -88,7 +88,7 @@ def _running(op: str, input: Tensor, dim: int) -> Found:
     check_tensor(op, "input", input)
     dim = wrap_dim(op, dim, input.array.ndim)
     array = input.array if input.array.ndim else input.array.reshape(1)
-    _, found = input.backend.running_extreme(array, dim, op == "cummax")
+    found = input.backend.running_extreme(array, dim, op == "cummax")
     places = wrap(found.reshape(input.array.shape), input.backend)
     return _TYPES[op](*pick(input, dim, places, True, op))  # type: ignore[no-any-return]
 

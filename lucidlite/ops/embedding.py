@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lucidlite.callsite import error
+from lucidlite.callsite import HINT, error
+from lucidlite.hints import ROWS
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import as_int, check_device, check_dtype, check_tensor
 from lucidlite.ops.extremes import amax, max
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from lucidlite.tensor import Tensor
 
     Gradients = tuple[Tensor | None, ...]
+
+
+_ROWS = HINT + ROWS
 
 
 def embedding(
@@ -55,7 +59,7 @@ def embedding(
         )
     rows = weight.array.shape[0]
     skipped = -1 if padding_idx is None else padding_row("embedding", padding_idx, rows)
-    rule = f"embedding: index out of range in self, got {{}} for a weight of {rows} rows"
+    rule = f"embedding: index out of range in self, got {{}} for a weight of {rows} rows{_ROWS}"
     input.backend.check_index(input.array, 0, rows, IndexError, rule)
     if max_norm is not None:
         _shorten_rows(weight, input, max_norm, norm_type)
@@ -77,6 +81,7 @@ def check_table(op: str, input: Any, weight: Any, sparse: bool) -> None:
             RuntimeError,
             f"{op}: expected 'indices' to have one of the scalar types Long, Int, "
             f"got dtype={input.dtype}",
+            "x.long()",
         )
     check_dtype(op, weight, "fiub")
 

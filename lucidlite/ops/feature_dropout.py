@@ -55,7 +55,7 @@ def _noise(input: Tensor, p: float, by_channel: bool) -> Tensor:
         if len(shape) < 2:
             raise error(
                 RuntimeError,
-                "feature dropout requires at least 2 dimensions in the input, "
+                "feature_dropout: requires at least 2 dimensions in the input, "
                 f"got shape={tuple(shape)}",
             )
         shape = shape[:2] + (1,) * (len(shape) - 2)

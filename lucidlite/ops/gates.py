@@ -18,10 +18,9 @@ from lucidlite.ops.indexing import narrow
 from lucidlite.ops.inplace import assign
 from lucidlite.ops.join import cat
 from lucidlite.ops.precision import precision
-from lucidlite.ops.random import exponential_
 from lucidlite.ops.scatter import scatter
 from lucidlite.ops.shape import reshape
-from lucidlite.ops.unary import log
+from lucidlite.ops.unary import log, log1p
 from lucidlite.tape import record, wrap
 
 if TYPE_CHECKING:
@@ -150,8 +149,8 @@ def _rrelu(input: Tensor, lower: float, upper: float, training: bool, name: str)
     with no_grad():
         (x,) = widened(input)
         if training:
-            draws = current_generator().uniform(shape, np.dtype(x.array.dtype))
-            share = wrap(backend.asarray(draws), backend) * (upper - lower) + lower
+            draws = backend.uniform(shape, x.array.dtype, current_generator())
+            share = wrap(draws, backend) * (upper - lower) + lower
             factors = where(x <= 0, share, 1.0)
         else:
             factors = to_dtype(where(x > 0, 1.0, (lower + upper) / 2), x.array.dtype)
@@ -178,9 +177,11 @@ def gumbel_softmax(
     if eps != 1e-10:
         warnings.warn("`eps` parameter is deprecated and has no effect.", stacklevel=2)
     backend = logits.backend
+    check_dtype("gumbel_softmax", logits, "f")
     zeros = wrap(backend.xp.zeros(logits.array.shape, logits.array.dtype), backend)
     with no_grad():
-        noise = log(exponential_(zeros.clone(), 1.0, None))
+        draws = backend.uniform(logits.array.shape, np.dtype(np.float64), current_generator())
+        noise = log(to_dtype(-log1p(-wrap(draws, backend)), logits.array.dtype))
     soft = softmax((logits - noise) / tau, dim)
     if not hard:
         return soft

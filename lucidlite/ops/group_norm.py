@@ -10,6 +10,7 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.geometry import integer
 from lucidlite.grad_mode import grad_mode
+from lucidlite.hints import for_layer_norm
 from lucidlite.ops.common import as_int, check_device, check_tensor, widened
 from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import mean, sum
@@ -71,6 +72,7 @@ def check_normalized(op: str, input: Any, normalized_shape: Any, **affine: Tenso
             ValueError if op == "rms_norm" and input.array.ndim < len(shape) else RuntimeError,
             f"{op}: Given normalized_shape={list(shape)}, expected input with shape "
             f"[*, {', '.join(map(str, shape))}], but got input of size {list(input.array.shape)}",
+            for_layer_norm(input.array.shape, shape),
         )
     _check_affine(op, input, shape, affine)
     return shape

@@ -74,6 +74,7 @@ def assign(op: str, target: Tensor, compute: Callable[[Tensor], Tensor]) -> Tens
         cell.bump()  # one that is interrupted has written too
     if node is not None:
         _claim_outputs(node, value, target)
+        cell.writer = cell.value, type(node), node._site
     if not taped:
         return target
     if target._view is None:

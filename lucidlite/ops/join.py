@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
+from lucidlite.hints import for_cat
 from lucidlite.ops.common import (
     as_int,
     as_ints,
@@ -19,6 +20,7 @@ from lucidlite.ops.common import (
 from lucidlite.ops.shape import reshape
 from lucidlite.tape import as_view, record, record_many, wrap
 from lucidlite.tensor_base import TensorBase
+from lucidlite.training_hints import SAME_SIZE
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -132,6 +134,7 @@ def cat(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 RuntimeError,
                 f"cat: sizes of tensors must match except in dimension {dim}, "
                 f"got shapes {tuple(first)} and {tuple(shape)}",
+                for_cat(first, shape, dim),
             )
     out = parts[0].backend.join(real, dim)
     sizes = tuple([None if x.array.shape == (0,) else x.array.shape[dim] for x in parts])
@@ -155,6 +158,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0) -> Tensor:
                 RuntimeError,
                 "stack: expects each tensor to be equal size, "
                 f"got {list(shape)} and {list(x.array.shape)}",
+                SAME_SIZE,
             )
     dim = wrap_dim("stack", dim, len(shape) + 1)
     out = parts[0].backend.xp.stack([x.array for x in parts], dim)

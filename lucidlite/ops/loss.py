@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
+from lucidlite.hints import for_same_shape
 from lucidlite.ops.common import check_broadcast, check_tensor, operands, to_dtype, widened
 from lucidlite.ops.elementwise import sub
 from lucidlite.ops.precision import precision
@@ -42,10 +43,13 @@ def check_reduction(op: str, reduction: Any) -> None:
 def refuse_deprecated(op: str, size_average: Any, reduce: Any) -> None:
     """Refuse the arguments that ``reduction`` replaced."""
     if size_average is not None or reduce is not None:
+        # A loss's class called with scores and targets takes these for its settings.
+        given = ["a Tensor" if hasattr(v, "array") else v for v in (size_average, reduce)]
         raise error(
             TypeError,
             f"{op}: size_average and reduce are deprecated in PyTorch and not supported; "
-            f"use reduction, got size_average={size_average}, reduce={reduce}",
+            f"use reduction, got size_average={given[0]}, reduce={given[1]}",
+            f"make the loss first: {op}()(x, target)" if hasattr(size_average, "array") else "",
         )
 
 
@@ -67,9 +71,11 @@ def mse_loss(
     if input.array.dtype.kind != "f" and target.array.dtype.kind != "f":
         check_scores("mse_loss", input)
     if input.array.shape != target.array.shape:
+        hint = for_same_shape(input.array.shape, target.array.shape)
         warnings.warn(
             f"mse_loss: input and target have different sizes, {tuple(input.array.shape)} and "
-            f"{tuple(target.array.shape)}: broadcasting may give a wrong result",
+            f"{tuple(target.array.shape)}: broadcasting may give a wrong result"
+            + (f"; {hint}" if hint else ""),
             stacklevel=2,
         )
     if weight is None:

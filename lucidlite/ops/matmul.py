@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.grad_mode import grad_mode
+from lucidlite.hints import for_dtypes, for_layer_dtype, for_linear, for_matmul
 from lucidlite.ops.common import broadcast_shape, check_device, check_dtype, check_tensor
 from lucidlite.ops.precision import precision
 from lucidlite.ops.reduce import sum
@@ -28,19 +29,17 @@ def _check(op: str, x: Any, y: Any) -> None:
         raise error(
             RuntimeError,
             f"{op}: expected both operands to have the same dtype, got {x.dtype} and {y.dtype}",
+            for_dtypes(x.dtype, y.dtype),
         )
     check_dtype(op, x, "fiu")
 
 
 def _mismatch(op: str, x: Tensor, y: Tensor) -> RuntimeError:
     a, b = x.array.shape, y.array.shape
+    rule = "inner sizes must match and leading dims broadcast"
     if len(a) == 2 and len(b) == 2:
         rule = f"mat1 and mat2 shapes cannot be multiplied ({a[0]}x{a[1]} and {b[0]}x{b[1]})"
-        return error(RuntimeError, f"{op}: {rule}, got input={a}, other={b}")
-    return error(
-        RuntimeError,
-        f"{op}: inner sizes must match and leading dims broadcast, got input={a}, other={b}",
-    )
+    return error(RuntimeError, f"{op}: {rule}, got input={a}, other={b}", for_matmul(a, b))
 
 
 def matmul(input: Tensor, other: Tensor) -> Tensor:
@@ -210,6 +209,7 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
             "linear: expected input, weight and bias to have the same dtype, "
             f"got input={input.dtype}, weight={weight.dtype}"
             + (f", bias={bias.dtype}" if bias is not None else ""),
+            for_layer_dtype(input.dtype, weight.dtype),
         )
     check_dtype("linear", input, "fiu")
     if not w.ndim or w.ndim > 2:
@@ -223,13 +223,11 @@ def linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     if not x.ndim or x.shape[-1] != w.shape[1]:
         rows = x.size // x.shape[-1] if x.ndim and x.shape[-1] else 1
         columns = x.shape[-1] if x.ndim else 1
-        hint = ""
-        if x.ndim > 2 and x[0].size == w.shape[1]:
-            hint = "; flatten first?"
         raise error(
             RuntimeError,
             f"linear: mat1 and mat2 shapes cannot be multiplied ({rows}x{columns} and "
-            f"{w.shape[1]}x{w.shape[0]}), got input={x.shape}, weight={w.shape}{hint}",
+            f"{w.shape[1]}x{w.shape[0]}), got input={x.shape}, weight={w.shape}",
+            for_linear(x.shape, w.shape[1]),
         )
     if bias is not None and bias.array.shape not in ((w.shape[0],), (1,), ()):
         raise error(

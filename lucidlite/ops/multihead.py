@@ -159,7 +159,7 @@ def canonical_mask(
     if mask.array.dtype.kind not in "bf":
         raise error(
             AssertionError,
-            f"only bool and floating types of {name} are supported, got {mask.dtype}",
+            f"{OP}: only bool and floating types of {name} are supported, got {mask.dtype}",
         )
     if other is not None and other.dtype is not mask.dtype:
         warnings.warn(
@@ -186,35 +186,36 @@ def _check_dims(
     if dims not in (2, 3):
         raise error(
             AssertionError,
-            f"query should be unbatched 2D or batched 3D tensor but received {dims}-D query tensor",
+            f"{OP}: query should be unbatched 2D or batched 3D tensor "
+            f"but received {dims}-D query tensor",
         )
     batched = bool(dims == 3)
     kind = "batched (3-D)" if batched else "unbatched (2-D)"
     if key.array.ndim != dims or value.array.ndim != dims:
         raise error(
             AssertionError,
-            f"For {kind} `query`, expected `key` and `value` to be {dims}-D but found "
+            f"{OP}: For {kind} `query`, expected `key` and `value` to be {dims}-D but found "
             f"{key.array.ndim}-D and {value.array.ndim}-D tensors respectively",
         )
     if padding is not None and padding.array.ndim != dims - 1:
         raise error(
             AssertionError,
-            f"For {kind} `query`, expected `key_padding_mask` to be `None` or {dims - 1}-D but "
-            f"found {padding.array.ndim}-D tensor instead",
+            f"{OP}: For {kind} `query`, expected `key_padding_mask` to be `None` or {dims - 1}-D "
+            f"but found {padding.array.ndim}-D tensor instead",
         )
     if mask is None:
         return batched
     if mask.array.ndim not in (2, 3):
         raise error(
             AssertionError,
-            f"For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found "
+            f"{OP}: For {kind} `query`, expected `attn_mask` to be `None`, 2-D or 3-D but found "
             f"{mask.array.ndim}-D tensor instead",
         )
     wanted = (num_heads, query.array.shape[0], key.array.shape[0])
     if not batched and mask.array.ndim == 3 and mask.array.shape != wanted:
         raise error(
             AssertionError,
-            f"Expected `attn_mask` shape to be {wanted} but got {tuple(mask.array.shape)}",
+            f"{OP}: Expected `attn_mask` shape to be {wanted} but got {tuple(mask.array.shape)}",
         )
     return batched
 
@@ -225,17 +226,20 @@ def _check_sizes(
     width = query.array.shape[-1]
     if width != wanted:
         raise error(
-            AssertionError, f"was expecting embedding dimension of {wanted}, but got {width}"
+            AssertionError, f"{OP}: was expecting embedding dimension of {wanted}, but got {width}"
         )
     if width % num_heads:
-        raise error(AssertionError, f"embed_dim {width} not divisible by num_heads {num_heads}")
+        raise error(
+            AssertionError, f"{OP}: embed_dim {width} not divisible by num_heads {num_heads}"
+        )
     k, v = tuple(key.array.shape), tuple(value.array.shape)
     if separate and k[:2] != v[:2]:
         raise error(
-            AssertionError, f"key's sequence and batch dims {k[:2]} do not match value's {v[:2]}"
+            AssertionError,
+            f"{OP}: key's sequence and batch dims {k[:2]} do not match value's {v[:2]}",
         )
     if not separate and k != v:
-        raise error(AssertionError, f"key shape {k} does not match value shape {v}")
+        raise error(AssertionError, f"{OP}: key shape {k} does not match value shape {v}")
     return int(width // num_heads)
 
 
@@ -268,7 +272,7 @@ def _checked_mask(mask: Tensor | None, length: int, seen: int, heads: int) -> Te
     if mask.array.shape != wanted:
         raise error(
             RuntimeError,
-            f"The shape of the {dims}D attn_mask is {tuple(mask.array.shape)}, "
+            f"{OP}: The shape of the {dims}D attn_mask is {tuple(mask.array.shape)}, "
             f"but should be {wanted}.",
         )
     return unsqueeze(mask, 0) if dims == 2 else mask
@@ -300,7 +304,8 @@ def _with_padding(
     if padding.array.shape != (batch, seen):
         raise error(
             AssertionError,
-            f"Expected key_padding_mask of shape {(batch, seen)}, but got {padding.array.shape}",
+            f"{OP}: Expected key_padding_mask of shape {(batch, seen)}, "
+            f"but got {padding.array.shape}",
         )
     padding = expand(reshape(padding, (batch, 1, 1, seen)), (batch, num_heads, 1, seen))
     padding = reshape(padding, (batch * num_heads, 1, seen))

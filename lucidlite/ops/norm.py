@@ -9,6 +9,7 @@ import numpy as np
 from lucidlite.callsite import error
 from lucidlite.generator import current_generator
 from lucidlite.grad_mode import grad_mode
+from lucidlite.hints import for_batch_norm, for_layer_dtype, for_one_value
 from lucidlite.ops.common import check_device, check_tensor, to_dtype, widened
 from lucidlite.ops.reduce import mean, sum
 from lucidlite.ops.unary import rsqrt
@@ -72,6 +73,7 @@ def _check_settings(
             ValueError,
             "batch_norm: expected more than 1 value per channel when training, "
             f"got input size {tuple(x.shape)}",
+            for_one_value(x.shape),
         )
     if eps < 0.0 or (training and eps == 0.0):
         rule = "positive during training" if training else "non-negative"
@@ -100,13 +102,16 @@ def _check_settings(
                 RuntimeError,
                 f"batch_norm: {name} should contain {x.shape[1]} elements, "
                 f"got {name}={tuple(value.array.shape)}",
+                for_batch_norm(x.shape, value.array.size),
             )
     kinds = {t.array.dtype for t in there.values()}
     # float16 images may come with parameters and statistics that are all float32.
     if kinds - {x.dtype} and not (x.dtype.itemsize == 2 and kinds == {np.dtype(np.float32)}):
         found = ", ".join(f"{name}={t.dtype}" for name, t in there.items())
         raise error(
-            RuntimeError, f"batch_norm: expected one dtype, got input={input.dtype}, {found}"
+            RuntimeError,
+            f"batch_norm: expected one dtype, got input={input.dtype}, {found}",
+            for_layer_dtype(input.dtype, next(iter(there.values())).dtype),
         )
 
 

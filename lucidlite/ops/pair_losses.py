@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
+from lucidlite.hints import for_binary_dtype
 from lucidlite.ops.activation import sigmoid
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import (
@@ -142,6 +143,7 @@ def check_result(op: str, input: Tensor, output: Tensor) -> None:
         raise error(
             RuntimeError,
             f"{op}: result type {kind} can't be cast to the desired output type {output.dtype}",
+            for_binary_dtype(output.dtype) if op.startswith("binary") else "",
         )
 
 

@@ -7,6 +7,8 @@ costs one look at an attribute where no thread is inside autocast. ``lucidlite.a
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -174,6 +176,22 @@ class Precision:
 
 
 precision = Precision()
+
+
+@contextmanager
+def as_cast(op: str = "", like: TensorBase | None = None) -> Iterator[None]:
+    """No autocast inside: for an operation made of others, once its own operands are cast.
+
+    With ``op`` only where that has a rule on the device of ``like``.
+    """
+    if not precision.active or (like is not None and op not in RULES[like.backend.device.type]):
+        yield
+        return
+    before = precision.enter(OFF)
+    try:
+        yield
+    finally:
+        precision.leave(before)
 
 
 class gradient_mode:

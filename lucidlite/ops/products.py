@@ -95,6 +95,8 @@ def _plus(
 ) -> Tensor:
     """``beta * input + alpha * product``; with beta 0, NaN in ``input`` doesn't count."""
     input = inputs[0]
+    if input.array.dtype.kind != "f":  # whole numbers stay whole, as in addmm
+        beta, alpha = int(beta), int(alpha)
     with no_grad():
         out = _times(product, alpha)
         if beta != 0:

@@ -150,18 +150,36 @@ def _probabilities(op: str, values: Any, shown: Any) -> None:
         raise error(RuntimeError, f"{op}: expected 0 <= p <= 1, got p={shown}")
 
 
+def _check_chances(input: Tensor) -> None:
+    """Refuse what is no probability; a GPU notes it, and nobody waits."""
+    backend, array = input.backend, input.array
+    if backend.device.type == "cpu":
+        _probabilities("bernoulli", array, input)
+        return
+    inside = backend.map(
+        "logical_and",
+        backend.map("greater_equal", array, backend.constant(0, array.dtype)),
+        backend.map("less_equal", array, backend.constant(1, array.dtype)),
+    )
+    wrong = backend.cast(backend.map("logical_not", inside), np.dtype(np.int64))
+    rule = f"bernoulli: expected 0 <= p <= 1, got p of shape {tuple(array.shape)}"
+    backend.check_index(wrong, 0, 1, RuntimeError, rule)
+
+
 def bernoulli(
     input: Tensor, p: float | None = None, *, generator: Generator | None = None
 ) -> Tensor:
     """1 with the probability each element gives (or ``p``), else 0. Semantics: torch.bernoulli."""
     check_tensor("bernoulli", "input", input)
     backend, array = input.backend, input.array
-    chance = array if p is None else backend.asarray(p, np.dtype(np.float64))
+    chance = array if p is None else backend.constant(p, np.dtype(np.float64))
     if p is None:
         check_dtype("bernoulli", input, "f")
-    _probabilities("bernoulli", chance, input if p is None else p)
-    draws = (generator or current_generator()).uniform(tuple(array.shape), np.dtype(np.float64))
-    out = (backend.asarray(draws) < chance).astype(array.dtype)
+        _check_chances(input)
+    else:
+        _probabilities("bernoulli", np.float64(p), p)
+    draws = backend.uniform(array.shape, np.dtype(np.float64), generator or current_generator())
+    out = backend.map("less", draws, chance).astype(array.dtype)
     if p is not None:
         return record(out, no_derivative_vjp, (input,), ("bernoulli",), name="not_implemented")
     return record(out, zero_vjp, (input,), name="bernoulli")

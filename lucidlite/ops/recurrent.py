@@ -72,41 +72,33 @@ CELLS: dict[str, tuple[Step, int, int]] = {
 
 def run(
     step: Step, inputs: Sequence[Tensor], state: State, weights: Weights, reverse: bool = False
-) -> tuple[list[Tensor], State]:
-    """All steps of a layer in one direction: the outputs, in the inputs' order, and the last state.
+) -> tuple[list[State], list[State], State]:
+    """All steps of a layer in one direction: the states before each, those after, and the last.
 
     Inputs may have fewer rows the later they come (sequences that have ended, as in a
-    PackedSequence); each row's state is then the one where its sequence ended.
+    PackedSequence); the others' state stays what it is.
     """
-    if reverse:
-        return _backward(step, inputs, state, weights)
-    outputs, ended = [], []
-    for gates in inputs:
-        rows = gates.array.shape[0]
-        if rows < state[0].array.shape[0]:
-            ended.append(tuple(part[rows:] for part in state))
-            state = tuple(part[:rows] for part in state)
-        state = step(gates, state, weights)
-        outputs.append(state[0])
-    if ended:
-        ended.append(state)
-        state = tuple(cat(parts) for parts in zip(*reversed(ended), strict=True))
-    return outputs, state
+    before, after = [state] * len(inputs), [state] * len(inputs)
+    for k in range(len(inputs))[:: -1 if reverse else 1]:
+        rows = inputs[k].array.shape[0]
+        before[k] = tuple([_first_rows(part, rows) for part in state])
+        after[k] = step(inputs[k], before[k], weights)
+        state = _replaced(state, after[k])
+    return before, after, state
 
 
-def _backward(
-    step: Step, inputs: Sequence[Tensor], first: State, weights: Weights
-) -> tuple[list[Tensor], State]:
-    outputs = []
-    state = tuple(part[: inputs[-1].array.shape[0]] for part in first)
-    for gates in reversed(inputs):
-        rows, before = gates.array.shape[0], state[0].array.shape[0]
-        if rows > before:  # sequences that end here
-            pairs = zip(state, first, strict=True)
-            state = tuple(cat([part, start[before:rows]]) for part, start in pairs)
-        state = step(gates, state, weights)
-        outputs.append(state[0])
-    return outputs[::-1], state
+def _first_rows(part: Tensor, rows: int) -> Tensor:
+    """The first rows, without an operation where they are all."""
+    return part if part.array.shape[0] == rows else part[:rows]
+
+
+def _replaced(state: State, first: State) -> State:
+    """The state with other first rows."""
+    rows = first[0].array.shape[0]
+    if rows == state[0].array.shape[0]:
+        return first
+    pairs = zip(state, first, strict=True)
+    return tuple([cat([new, part[rows:]]) for part, new in pairs])
 
 
 def cell(

@@ -103,6 +103,7 @@ def mean(input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = 
             RuntimeError,
             "mean: could not infer output dtype. Input dtype must be either a floating point or "
             f"complex dtype, got dtype={input.dtype}",
+            "x.float().mean()",
         )
     dims = wrap_dims("mean", dim, input.array.ndim)
     out = input.backend.mean(input.array, dims, keepdim)

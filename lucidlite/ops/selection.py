@@ -136,7 +136,7 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False) -> Found:
         starts = xp.zeros(order.shape, np.int64)
         new = backend.map("not_equal", ranked[after], ranked[before])
         starts[after] = backend.map("multiply", places[after], new.astype(np.int64))
-        run = places - backend.running_extreme(starts, axis, True)[0]
+        run = places - backend.gather(starts, axis, backend.running_extreme(starts, axis, True))
         longest = xp.expand_dims(xp.argmax(run, axis=axis), axis)
         order = backend.gather(order, axis, longest)
     found = wrap(order, backend)
@@ -172,9 +172,11 @@ def quantile(
                 "quantile: q tensor must be same dtype as the input tensor, "
                 f"got q={q.dtype}, input={input.dtype}",
             )
-        shares = q.backend.to_numpy(q.array).astype(np.float64)
+        q_host = q.backend.to_numpy(q.array)
     else:
-        shares = np.asarray(q, np.float64)
+        q_host = q
+    # PyTorch finds the rank in the input's dtype: 0.1 of 11 values is the second one, and no more.
+    shares = np.asarray(q_host, np.float64 if input.array.dtype == np.float64 else np.float32)
     if shares.ndim > 1 or not ((shares >= 0) & (shares <= 1)).all():
         raise error(
             RuntimeError,
@@ -186,7 +188,7 @@ def quantile(
     axis = 0 if dim is None else wrap_dim("quantile", dim, dims)
     x = reshape(input, (-1,)) if dim is None or not dims else movedim(input, axis, -1)
     ranked = sort(x, -1).values
-    ranks = shares.reshape(-1) * (x.array.shape[-1] - 1)
+    ranks = shares.reshape(-1) * shares.dtype.type(x.array.shape[-1] - 1)
     if interpolation in ("lower", "higher", "nearest"):
         ranks = {"lower": np.floor, "higher": np.ceil, "nearest": np.rint}[interpolation](ranks)
     backend = input.backend

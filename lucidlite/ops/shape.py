@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.grad_mode import no_grad
+from lucidlite.hints import for_view
 from lucidlite.ops.common import (
     as_ints,
     check_tensor,
@@ -42,7 +43,8 @@ def infer_size(op: str, shape: Shape, numel: int) -> Shape:
             return tuple(numel // known if n == -1 else n for n in shape)
     elif prod(shape) == numel:
         return shape
-    raise error(RuntimeError, f"{op}: shape '{list(shape)}' is invalid for input of size {numel}")
+    rule = f"shape '{list(shape)}' is invalid for input of size {numel}"
+    raise error(RuntimeError, f"{op}: {rule}", for_view(shape, numel))
 
 
 def view(input: Tensor, shape: Sequence[int]) -> Tensor:
@@ -186,8 +188,7 @@ def t(input: Tensor) -> Tensor:
     check_tensor("t", "input", input)
     if input.array.ndim > 2:
         raise error(
-            RuntimeError,
-            f"t: expects a tensor with <= 2 dimensions, got {input.array.ndim}",
+            RuntimeError, f"t: expects a tensor with <= 2 dimensions, got {input.array.ndim}"
         )
     out = record(input.array.T, t_vjp, (input,))
     return as_view(out, input, t, ())

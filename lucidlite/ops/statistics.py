@@ -172,9 +172,14 @@ def norm(
 def norm_vjp(node: Node, grad: Tensor, p: float, dims: Dims, keepdim: bool) -> Tensor | None:
     x, y, grad = widened(*node.saved_tensors, grad)
     shape = x.array.shape
-    grad, y = spread(grad, shape, dims, keepdim), spread(y, shape, dims, keepdim)
     if p == 0:
         return None  # a count
+    grad, y = spread(grad, shape, dims, keepdim), spread(y, shape, dims, keepdim)
+    return norm_slope(x, y, grad, p, dims)
+
+
+def norm_slope(x: Tensor, y: Tensor, grad: Tensor, p: float, dims: Dims) -> Tensor:
+    """The gradient of ``x``, whose p-norms over ``dims`` are ``y``; all broadcast."""
     if p == 1:
         return sign(x) * grad
     if p == 2:

@@ -62,7 +62,8 @@ def unfold_vjp(
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """The memory seen with these sizes and strides (in elements), of a tensor in row-major order.
 
-    Elements may be seen more than once. Semantics: torch.as_strided.
+    Elements may be seen more than once. A view is seen from its own first element, and takes no
+    ``storage_offset``, which would count from its base's. Semantics: torch.as_strided.
     """
     check_tensor("as_strided", "input", input)
     sizes, steps = as_ints("as_strided", "size", size), as_ints("as_strided", "stride", stride)
@@ -72,6 +73,12 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
             RuntimeError,
             "as_strided: mismatch in length of strides and shape, or negative numbers, "
             f"got size={sizes}, stride={steps}, storage_offset={start}",
+        )
+    if storage_offset is not None and input._view is not None:
+        raise error(
+            RuntimeError,
+            "as_strided: storage_offset counts from the beginning of the memory, take as_strided "
+            f"of the tensor that this is a view of, got storage_offset={storage_offset}",
         )
     if not input.array.flags.c_contiguous:
         raise error(
@@ -89,9 +96,8 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     flat = input.array.reshape(-1)[start:]
     strides = tuple(step * flat.itemsize for step in steps)
     out = input.backend.xp.lib.stride_tricks.as_strided(flat, sizes, strides)
-    args = (sizes, steps, start)
-    result = record(out, as_strided_vjp, (input,), (input.array.shape, *args))
-    return as_view(result, input, as_strided, args)
+    result = record(out, as_strided_vjp, (input,), (input.array.shape, sizes, steps, start))
+    return as_view(result, input, as_strided, (sizes, steps, storage_offset))
 
 
 def as_strided_vjp(

@@ -7,14 +7,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lucidlite.callsite import error
-from lucidlite.grad_mode import no_grad
-from lucidlite.ops.activation import sigmoid, softmax, tanh
+from lucidlite.grad_mode import grad_mode, no_grad
+from lucidlite.ops.activation import sigmoid, sloped, softmax, tanh
 from lucidlite.ops.choose import clamp, where
 from lucidlite.ops.common import SCALARS, check_dtype, check_tensor, to_dtype, widened
 from lucidlite.ops.inplace import assign
 from lucidlite.ops.precision import precision
 from lucidlite.ops.unary import abs as absolute
-from lucidlite.ops.unary import exp, expm1, log1p
+from lucidlite.ops.unary import exp, log1p
 from lucidlite.tape import record
 
 if TYPE_CHECKING:
@@ -23,14 +23,15 @@ if TYPE_CHECKING:
 
 
 class Unit(NamedTuple):
-    """A function ``value(x, *args)`` and its gradient ``grad(g, x, *args)``, both on tensors.
+    """The gradient ``grad(g, x, *args)`` of a function, and its ``value(x, *args)``, on tensors.
 
-    What a branch of the gradient would overflow on is limited before it gets there: second
-    derivatives multiply also what isn't chosen, by 0. ``kinds`` are the dtypes it takes.
+    Without a value the backend has a kernel for it. For all gradients it has one: what stands here
+    is derived again for second derivatives, which multiply also what a branch doesn't choose, by 0,
+    so what it would overflow on is limited before. ``kinds`` are the dtypes it takes.
     """
 
-    value: Callable[..., Tensor]
     grad: Callable[..., Tensor]
+    value: Callable[..., Tensor] | None = None
     kinds: str = "f"
 
 
@@ -40,11 +41,6 @@ def _limit(x: Tensor, low: float, high: float) -> Tensor:
 
 def _limit_grad(g: Tensor, x: Tensor, low: float, high: float) -> Tensor:
     return where((x > low) & (x < high), g, 0.0)
-
-
-def _bend(x: Tensor, alpha: float, scale: float, rate: float) -> Tensor:
-    """elu and its kin: straight above 0, an exponential below."""
-    return where(x > 0, x * scale, expm1(x * rate) * (alpha * scale))
 
 
 def _bend_grad(g: Tensor, x: Tensor, alpha: float, scale: float, rate: float) -> Tensor:
@@ -72,45 +68,30 @@ def _soft_grad(g: Tensor, x: Tensor, beta: float, threshold: float) -> Tensor:
     return where(scaled > threshold, g, g * sigmoid(scaled))
 
 
-def _shrunk(x: Tensor, lambd: float) -> Tensor:
-    return where(x > lambd, x - lambd, where(x < -lambd, x + lambd, x * 0))
-
-
 def _shrunk_grad(g: Tensor, x: Tensor, lambd: float) -> Tensor:
     return where((x < -lambd) | (x > lambd), g, 0.0)
 
 
 UNITS = {
-    "hardtanh": Unit(_limit, _limit_grad, "fiu"),
-    "relu6": Unit(_limit, _limit_grad, "fiu"),
-    "leaky_relu": Unit(
-        lambda x, slope: where(x > 0, x, x * slope), lambda g, x, slope: where(x > 0, g, g * slope)
-    ),
+    "hardtanh": Unit(_limit_grad, _limit, "fiu"),
+    "relu6": Unit(_limit_grad, _limit, "fiu"),
+    "leaky_relu": Unit(lambda g, x, slope: where(x > 0, g, g * slope)),
     "threshold": Unit(
-        lambda x, least, value: where(x <= least, value, x),
         lambda g, x, least, value: where(x <= least, 0, g),  # noqa: ARG005
+        lambda x, least, value: where(x <= least, value, x),
         "fiu",
     ),
-    "hardsigmoid": Unit(
-        lambda x: clamp(x + 3, 0.0, 6.0) / 6,
-        lambda g, x: where((x > -3) & (x < 3), g / 6, 0.0),
-    ),
-    "hardswish": Unit(
-        lambda x: x * clamp(x + 3, 0.0, 6.0) / 6,
-        lambda g, x: g * where(x >= 3, 1.0, where(x <= -3, 0.0, x / 3 + 0.5)),
-    ),
-    "hardshrink": Unit(lambda x, lambd: where((x >= -lambd) & (x <= lambd), 0.0, x), _shrunk_grad),
-    "softshrink": Unit(_shrunk, _shrunk_grad),
-    "elu": Unit(_bend, _bend_grad),
-    "selu": Unit(_bend, _bend_grad),
-    "celu": Unit(_bend, _bend_grad),
-    "silu": Unit(lambda x: x / (1 + exp(-x)), _silu_grad),
-    "mish": Unit(lambda x: x * tanh(log1p(exp(x))), _mish_grad),
-    "softplus": Unit(_soft, _soft_grad),
-    "logsigmoid": Unit(
-        lambda x: clamp(x, max=0.0) - log1p(exp(-absolute(x))),
-        lambda g, x: g * sigmoid(-x),
-    ),
+    "hardsigmoid": Unit(lambda g, x: where((x > -3) & (x < 3), g / 6, 0.0)),
+    "hardswish": Unit(lambda g, x: g * where(x >= 3, 1.0, where(x <= -3, 0.0, x / 3 + 0.5))),
+    "hardshrink": Unit(_shrunk_grad),
+    "softshrink": Unit(_shrunk_grad),
+    "elu": Unit(_bend_grad),
+    "selu": Unit(_bend_grad),
+    "celu": Unit(_bend_grad),
+    "silu": Unit(_silu_grad),
+    "mish": Unit(_mish_grad),
+    "softplus": Unit(_soft_grad),
+    "logsigmoid": Unit(lambda g, x: g * sigmoid(-x)),
 }
 
 
@@ -125,14 +106,21 @@ def _unit(
         name = f"{op}_inplace" if op in _OTHER_NODE else op
         return assign(f"{op}_", input, partial(_unit, op, args=args, name=name))
     check_tensor(op, "input", input)
-    check_dtype(op, input, UNITS[op].kinds)
-    with no_grad():
-        out = to_dtype(UNITS[op].value(*widened(input), *args), input.array.dtype)
-    return record(out.array, unit_vjp, (input,), (op, *args), save=(input,), name=name or op)
+    _, value, kinds = UNITS[op]
+    check_dtype(op, input, kinds)
+    if value is None:
+        out = input.backend.unit(op, input.array, args)
+    else:
+        with no_grad():
+            out = to_dtype(value(*widened(input), *args), input.array.dtype).array
+    return record(out, unit_vjp, (input,), (op, *args), save=(input,), name=name or op)
 
 
 def unit_vjp(node: Node, grad: Tensor, op: str, *args: Any) -> Tensor:
-    x, grad = widened(*node.saved_tensors, grad)
+    (x,) = node.saved_tensors
+    if not grad_mode.enabled:
+        return sloped(op, grad, x, *args)
+    x, grad = widened(x, grad)
     return UNITS[op].grad(grad, x, *args)
 
 

@@ -58,7 +58,7 @@ class RuleOptimizer(Optimizer):
         """Update every parameter that has a gradient; returns the closure's loss."""
         loss = compute_loss(closure)
         for group in self.param_groups:
-            decay = float(group.get("weight_decay", 0))
+            decay = float(group["weight_decay"]) if "weight_decay" in self.defaults else 0.0
             options = {"weight_decay": decay, "maximize": group["maximize"]}
             if group.get("decoupled_weight_decay"):
                 options["weight_decay"] = 0.0

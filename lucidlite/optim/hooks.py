@@ -10,6 +10,34 @@ from typing import Any
 from lucidlite.callsite import error
 from lucidlite.hooks import HookTable, RemovableHandle, add_hook
 from lucidlite.notes import watch
+from lucidlite.training_hints import MOVED
+
+# Around every step of every optimizer.
+_global_pre_hooks: HookTable = OrderedDict()
+_global_post_hooks: HookTable = OrderedDict()
+
+
+def register_optimizer_step_pre_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_step_pre_hook`` on all optimizers, made already or not; before their own hooks.
+
+    Semantics: torch.optim.optimizer.register_optimizer_step_pre_hook.
+    """
+    return add_hook(_global_pre_hooks, hook)
+
+
+def register_optimizer_step_post_hook(hook: Callable[..., Any]) -> RemovableHandle:
+    """``register_step_post_hook`` on all optimizers, made already or not; after their own hooks.
+
+    Semantics: torch.optim.optimizer.register_optimizer_step_post_hook.
+    """
+    return add_hook(_global_post_hooks, hook)
+
+
+def acting_hooks(optimizer: OptimizerHooks) -> bool:
+    """Whether a step of this optimizer has hooks around it, apart from those that only look."""
+    every = [*_global_pre_hooks.values(), *_global_post_hooks.values()]
+    own = optimizer._step_pre_hooks or optimizer._step_post_hooks
+    return bool(own) or not all(getattr(hook, "only_looks", False) for hook in every)
 
 
 class OptimizerHooks:
@@ -70,7 +98,7 @@ def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(step)
     def hooked(self: OptimizerHooks, *args: Any, **kwargs: Any) -> Any:
-        for hook in list(self._step_pre_hooks.values()):
+        for hook in [*_global_pre_hooks.values(), *self._step_pre_hooks.values()]:
             new = hook(self, args, kwargs)
             if new is not None:
                 if not (isinstance(new, tuple) and len(new) == 2):
@@ -83,9 +111,31 @@ def with_hooks(step: Callable[..., Any]) -> Callable[..., Any]:
         self._opt_called = True
         if watch.notes is not None:
             watch.notes.optimizers.append(self)
-        result = step(self, *args, **kwargs)
-        for hook in list(self._step_post_hooks.values()):
+        try:
+            result = step(self, *args, **kwargs)
+        except (AttributeError, TypeError, ValueError):  # as kernels put it
+            refused = _elsewhere(self)
+            if refused is None:
+                raise
+            raise refused from None
+        for hook in [*self._step_post_hooks.values(), *_global_post_hooks.values()]:
             hook(self, args, kwargs)
         return result
 
     return hooked
+
+
+def _elsewhere(optimizer: Any) -> RuntimeError | None:
+    """What to say where the state stayed on the device that its parameter has left."""
+    for parameter, state in optimizer.state.items():
+        for name, held in state.items():
+            backend = getattr(held, "backend", None)
+            if name in optimizer._host_state or backend in (None, parameter.backend):
+                continue
+            return error(
+                RuntimeError,
+                "step: expected all tensors to be on the same device, got a parameter on "
+                f"{parameter.device} and its {name} on {held.device}",
+                MOVED,
+            )
+    return None

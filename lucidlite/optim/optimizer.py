@@ -13,9 +13,22 @@ import numpy as np
 
 from lucidlite.callsite import error
 from lucidlite.creation import as_tensor
-from lucidlite.optim.hooks import OptimizerHooks, with_hooks
+from lucidlite.optim.hooks import (
+    OptimizerHooks,
+    register_optimizer_step_post_hook,
+    register_optimizer_step_pre_hook,
+    with_hooks,
+)
 from lucidlite.optim.options import refuse_unsupported
 from lucidlite.tensor import Tensor
+from lucidlite.training_hints import NO_LEAF, NO_PARAMETERS
+
+__all__ = [
+    "Optimizer",
+    "register_optimizer_step_post_hook",
+    "register_optimizer_step_pre_hook",
+    "required",
+]
 
 Params = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
 
@@ -69,17 +82,18 @@ class Optimizer(OptimizerHooks):
     def __init__(self, params: Params, defaults: dict[str, Any]) -> None:
         self.defaults = defaults
         self._init_hooks()
-        if isinstance(params, Tensor):
+        if isinstance(params, Tensor) or not isinstance(params, Iterable):
             raise error(
                 TypeError,
                 "params argument given to the optimizer should be an iterable of Tensors or dicts, "
                 f"got {type(params).__name__}",
+                "a list: [x]" if isinstance(params, Tensor) else "model.parameters()",
             )
         self.state: defaultdict[Any, Any] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
         groups: list[Any] = list(params)
         if not groups:
-            raise error(ValueError, "optimizer got an empty parameter list")
+            raise error(ValueError, "optimizer got an empty parameter list", NO_PARAMETERS)
         if not isinstance(groups[0], dict):
             groups = [{"params": groups}]
         for group in groups:
@@ -130,10 +144,13 @@ class Optimizer(OptimizerHooks):
                     TypeError,
                     "optimizer can only optimize Tensors, but one of the params is "
                     f"{type(param).__name__}",
+                    "model.parameters()" if hasattr(param, "parameters") else "",
                 )
             if not (param.is_leaf or param.retains_grad):
                 raise error(
-                    ValueError, f"can't optimize a non-leaf Tensor, got shape={tuple(param.shape)}"
+                    ValueError,
+                    f"can't optimize a non-leaf Tensor, got shape={tuple(param.shape)}",
+                    NO_LEAF,
                 )
         for name, default in self.defaults.items():
             if default is required and name not in param_group:

@@ -90,6 +90,24 @@ extern "C" __global__ void drop_each(const T *__restrict__ x, T *__restrict__ ou
   }
 }
 
+// Numbers in [0, 1): a draw's upper 64 - `shift` bits times `unit`. A thread takes four.
+extern "C" __global__ void uniform(T *__restrict__ out, I blocks, I count,
+                                   const unsigned long long *__restrict__ held,
+                                   unsigned long long key0, unsigned long long key1,
+                                   unsigned long long counter0, unsigned long long counter1,
+                                   unsigned long long counter2, unsigned long long counter3,
+                                   int shift, W unit) {
+  HELD
+  FOR(i, blocks) {
+    Draws draws = philox((Draw)i, key0, key1, counter0, counter1, counter2, counter3);
+    I at = i * 4;
+#pragma unroll
+    for (int k = 0; k < 4; ++k) {
+      if (at + k < count) out[at + k] = (T)((W)(draws.word[k] >> shift) * unit);
+    }
+  }
+}
+
 // A generator's place into device memory, without a copy from the host.
 extern "C" __global__ void put_words(unsigned long long *__restrict__ to, unsigned long long key0,
                                      unsigned long long key1, unsigned long long counter0,

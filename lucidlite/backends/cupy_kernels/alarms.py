@@ -15,7 +15,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from lucidlite.backends.kernels import Array
-from lucidlite.callsite import ModuleStack, Site, describe, module_stack, user_place, user_site
+from lucidlite.callsite import (
+    HINT,
+    ModuleStack,
+    Site,
+    describe,
+    module_stack,
+    user_place,
+    user_site,
+)
 
 # Places remembered: a training script has a few, one that checks ever new sizes many.
 MOST_ALARMS = 4096
@@ -87,7 +95,8 @@ class Alarms:
                 f"index {value} is out of bounds, in an operation too long ago to be remembered; "
                 f"LUCIDLITE_DEBUG=1 in the environment checks at once{here}"
             )
-        text = alarm.message.replace("{}", str(value)) + describe(alarm.site, alarm.modules)
+        message, mark, hint = alarm.message.partition(HINT)
+        text = message.replace("{}", str(value)) + describe(alarm.site, alarm.modules)
         if not self.at_once:
             text += here + " (a GPU reports late; LUCIDLITE_DEBUG=1 in the environment: at once)"
-        raise alarm.kind(text)
+        raise alarm.kind(text + mark + hint)

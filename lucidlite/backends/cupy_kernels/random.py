@@ -1,15 +1,20 @@
-"""Dropout on a GPU: one launch works out the draws and applies them, and keeps no mask.
+"""Draws on a GPU, the host's by their place in the generator's stream.
 
-The gradient works the same draws out again, from their place in the generator's stream.
+Dropout is one launch that works the draws out and applies them, and keeps no mask: the gradient
+works them out again.
 """
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from lucidlite.backends.cupy_kernels.graph import CuPyGraph
 from lucidlite.backends.kernels import Array
 from lucidlite.backends.kernels.random import RandomKernels, scale_of
+from lucidlite.philox import kept_bits
 
 
 class Drop(NamedTuple):
@@ -29,6 +34,17 @@ class CuPyRandom(CuPyGraph, RandomKernels):
     in_conv_layout: Any
     images: Any
     seen: Any
+
+    def uniform(self, shape: tuple[int, ...], dtype: Any, generator: Any) -> Array:
+        out = self.xp.empty(shape, dtype)
+        count, kept = prod(shape), kept_bits(dtype)
+        held, words = self.held_place(generator, count)
+        blocks = -(-count // 4)
+        self.launch(
+            "random", "uniform", blocks, out, blocks, count, held, *words, 64 - kept, 2.0**-kept,
+            dtype=np.dtype(dtype),
+        )  # fmt: skip
+        return out
 
     def dropout(self, x: Array, p: float, generator: Any) -> tuple[Array, Any]:
         held, words = self.held_place(generator, x.size)

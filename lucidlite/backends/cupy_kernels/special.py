@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,6 +70,11 @@ class CuPySpecial(SpecialKernels):
 
     def gelu(self, x: Array, approximate: bool) -> Array:
         return self._function_of("gelu_tanh" if approximate else "gelu", x)
+
+    def _normal_share(self, x: Array) -> Array:
+        share = self.erfc(self.xp.multiply(x, -math.sqrt(0.5)))
+        share *= 0.5
+        return share
 
     def _function_of(self, name: str, x: Array, *numbers: Any) -> Array:
         (flat,), turned = self._in_one_order(x)

@@ -21,7 +21,7 @@ class IndexKernels:
         """Zeros of ``shape`` with ``values`` added at ``key``; places named twice add up."""
         out = self.xp.zeros(shape, dtype)
         if any(hasattr(i, "dtype") and i.dtype.kind != "b" for i in key):
-            self.xp.add.at(out, key, values)
+            self._add_at(out, key, values)
         else:
             out[key] = values
         return out
@@ -29,8 +29,12 @@ class IndexKernels:
     def index_add_to(self, array: Array, key: Any, values: Array) -> Array:
         """A copy of ``array`` with ``values`` added at ``key``; places named twice add up."""
         out = array.copy()
-        self.xp.add.at(out, key, values)
+        self._add_at(out, key, values)
         return out
+
+    def _add_at(self, out: Array, key: Any, values: Array) -> None:
+        """Add to a C-contiguous array in place."""
+        self.xp.add.at(out, key, values)
 
     def gather(self, array: Array, dim: int, index: Array) -> Array:
         """``out[i][j] = array[index[i][j]][j]`` for dim 0, and so on; not for 0-dim arrays.

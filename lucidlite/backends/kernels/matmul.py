@@ -34,6 +34,15 @@ class MatmulKernels:
             return self.matmul(a.reshape(-1, a.shape[-1]), b).reshape(*a.shape[:-1], b.shape[1])
         return self.xp.asarray(self.call("matmul", a, b))
 
+    def distances(self, a: Array, b: Array) -> Array:
+        """The Euclidean distances of the rows of ``a`` from those of ``b``, over leading dims."""
+        out = self.matmul(a, b.swapaxes(-1, -2))
+        out *= -2
+        for x, axis in ((a, -1), (b, -2)):
+            out += self.xp.expand_dims((x * x).sum(axis=-1), axis)
+        self.xp.maximum(out, out.dtype.type(0), out=out)
+        return self.xp.sqrt(out, out=out)
+
     @in_float32
     def addmm(self, input: Array, a: Array, b: Array, beta: float, alpha: float) -> Array:
         """``beta * input + alpha * a @ b``; with beta 0, NaN in ``input`` doesn't count."""

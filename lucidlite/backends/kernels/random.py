@@ -1,4 +1,4 @@
-"""Dropout: elements set to zero by a generator's draws, the same ones on every device."""
+"""Uniform numbers and dropout by a generator's draws, the same ones on every device."""
 
 from __future__ import annotations
 
@@ -15,6 +15,10 @@ class RandomKernels:
     align: Any
     asarray: Any
     constant: Any
+
+    def uniform(self, shape: tuple[int, ...], dtype: Any, generator: Any) -> Array:
+        """The next draws as numbers in [0, 1): element i in row-major order takes draw i."""
+        return self.asarray(generator.uniform(shape, dtype))
 
     def dropout(self, x: Array, p: float, generator: Any) -> tuple[Array, Any]:
         """``x`` with elements dropped by the next draws, and a state for ``drop_alike``.

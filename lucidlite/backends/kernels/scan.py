@@ -31,8 +31,8 @@ class ScanKernels:
             step *= 2
         return tuple([self.xp.moveaxis(a, 0, axis) for a in arrays])
 
-    def running_extreme(self, x: Array, axis: int, larger: bool) -> tuple[Array, Array]:
-        """The largest (or smallest) so far, the last of equal ones, and its place. NaN stays."""
+    def running_extreme(self, x: Array, axis: int, larger: bool) -> Array:
+        """The place of the largest (or smallest) so far, the last of equal ones. NaN stays."""
         xp = self.xp
         ones = [1] * x.ndim
         ones[axis] = x.shape[axis]
@@ -48,9 +48,8 @@ class ScanKernels:
                 taken = self.map("logical_or", self.map("logical_and", taken, known), new)
             return xp.where(taken, b, a), xp.where(taken, j, i)
 
-        values, found = self._scan(combine, (x, places), axis)
-        found = xp.ascontiguousarray(found).astype(np.int64, copy=False)
-        return xp.ascontiguousarray(values), found
+        _, found = self._scan(combine, (x, places), axis)
+        return xp.ascontiguousarray(found).astype(np.int64, copy=False)
 
     @in_float32
     def cumulative_logsumexp(self, x: Array, axis: int) -> Array:

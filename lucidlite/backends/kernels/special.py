@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array, in_float32
+from lucidlite.backends.kernels import Array, chains, in_float32
+from lucidlite.backends.kernels.units import UnitKernels
 
 # erf by rational functions (Cody, Math. Comp. 23, 1969), good to double precision on each range.
 _NEAR = (
@@ -47,7 +48,7 @@ def _rational(x: Array, tables: tuple[tuple[float, ...], tuple[float, ...]]) -> 
     return (numerator + top[-2]) / (denominator + bottom[-1])
 
 
-class SpecialKernels:
+class SpecialKernels(UnitKernels):
     """Choosing by a mask; relu and its gradient, sigmoid, erf and kin, gelu; rounding."""
 
     xp: Any
@@ -196,25 +197,19 @@ class SpecialKernels:
         """``log(exp(x) + exp(y))``, or of powers of 2."""
         return self.map("logaddexp2" if binary else "logaddexp", x, y)
 
-    @in_float32
     def gelu(self, x: Array, approximate: bool) -> Array:
         """``x * Phi(x)`` for the normal distribution's Phi, or its tanh approximation."""
-        xp, half = self.xp, self.constant(0.5, x.dtype)
-        if approximate:
-            scale, cubic = (self.constant(c, x.dtype) for c in (np.sqrt(2.0 / np.pi), 0.044715))
-            inner = self.map("multiply", self.map("multiply", x, x), self.map("multiply", x, cubic))
-            inner = self.map("multiply", self.map("add", x, inner), scale)
-            share = self.map("add", self.map("multiply", self.map("tanh", inner), half), half)
-        elif x.dtype == np.float32:
-            share = self.erf(self.map("multiply", x, self.constant(np.sqrt(0.5), x.dtype)))
-            share = self.map("add", self.map("multiply", share, half), half)
-        else:
-            z = x * np.sqrt(0.5)
-            size = xp.abs(z)
-            tail = 0.5 * self._erfc(size)
-            far = xp.where(z > 0.0, 1.0 - tail, tail)
-            share = xp.where(size > 0.46875, far, 0.5 + 0.5 * z * _near(z))
-        return self.map("multiply", x, share)
+        return self._chained(chains.gelu_tanh if approximate else chains.gelu, (x,))
+
+    def _normal_share(self, x: Array) -> Array:
+        """The normal distribution function, to the precision of the dtype."""
+        if x.dtype == np.float32:
+            return chains.normal_share(self, x)
+        xp, z = self.xp, x * np.sqrt(0.5)
+        size = xp.abs(z)
+        tail = 0.5 * self._erfc(size)
+        far = xp.where(z > 0.0, 1.0 - tail, tail)
+        return xp.where(size > 0.46875, far, 0.5 + 0.5 * z * _near(z))
 
 
 def _single(x: Array) -> Array:

@@ -10,15 +10,16 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lucidlite.backends.kernels import Array
+from lucidlite.backends.kernels import Array, chains
 from lucidlite.backends.kernels.special import SpecialKernels
 from lucidlite.backends.numpy_kernels.elementwise import in_parts
 from lucidlite.backends.numpy_kernels.layout import BLOCK
+from lucidlite.backends.numpy_kernels.units import NumPyUnits
 
 _SMALL = 4096  # elements below which one call beats four
 
 
-class NumPySpecial(SpecialKernels):
+class NumPySpecial(NumPyUnits, SpecialKernels):
     """SpecialKernels in blocks that stay in the cache."""
 
     if TYPE_CHECKING:
@@ -45,6 +46,9 @@ class NumPySpecial(SpecialKernels):
             out = np.empty_like(y, g.dtype)
         in_parts(_where_positive, [g, y], out, g.size, 16 * BLOCK)
         return out
+
+    def sigmoid(self, x: Array) -> Array:
+        return self._chained(chains.sigmoid, (x,))
 
     def select(self, mask: Array, x: Array, y: Array) -> Array:
         if max(mask.size, x.size, y.size) < _SMALL:

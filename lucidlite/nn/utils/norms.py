@@ -68,3 +68,22 @@ def largest_singular_value(matrix: Tensor, u: Tensor, v: Tensor) -> Tensor:
 def transposed(module: Any) -> bool:
     """Whether a layer's weight has its outputs in dim 1: a transposed convolution."""
     return type(module).__name__ in ("ConvTranspose1d", "ConvTranspose2d", "ConvTranspose3d")
+
+
+def refuse_second(module: Any, hook: type, name: str, what: str) -> None:
+    """RuntimeError where a hook of this class computes the parameter already."""
+    for each in module._forward_pre_hooks.values():
+        if isinstance(each, hook) and each.name == name:  # type: ignore[attr-defined]
+            raise error(
+                RuntimeError, f"Cannot register two {what} hooks on the same parameter {name}"
+            )
+
+
+def take_away(module: Any, hook: type, name: str, what: str) -> None:
+    """Undo what a hook of this class does to a parameter; ValueError where there is none."""
+    for number, each in module._forward_pre_hooks.items():
+        if isinstance(each, hook) and each.name == name:  # type: ignore[attr-defined]
+            each.remove(module)  # type: ignore[attr-defined]
+            del module._forward_pre_hooks[number]
+            return
+    raise error(ValueError, f"{what} of '{name}' not found in {module}")

@@ -12,6 +12,8 @@ from lucidlite.nn.utils.norms import (
     largest_singular_value,
     power_iteration,
     random_unit,
+    refuse_second,
+    take_away,
     transposed,
 )
 from lucidlite.tensor import Tensor
@@ -71,12 +73,7 @@ def spectral_norm(
 
     Semantics: torch.nn.utils.spectral_norm. Source: Miyato et al., 2018.
     """
-    for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, SpectralNorm) and hook.name == name:
-            raise error(
-                RuntimeError,
-                f"Cannot register two spectral_norm hooks on the same parameter {name}",
-            )
+    refuse_second(module, SpectralNorm, name, "spectral_norm")
     if dim is None:
         dim = 1 if transposed(module) else 0
     hook = SpectralNorm(name, n_power_iterations, dim, eps)
@@ -101,9 +98,5 @@ def remove_spectral_norm(module: M, name: str = "weight") -> M:
 
     Semantics: torch.nn.utils.remove_spectral_norm.
     """
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, SpectralNorm) and hook.name == name:
-            hook.remove(module)
-            del module._forward_pre_hooks[number]
-            return module
-    raise error(ValueError, f"spectral_norm of '{name}' not found in {module}")
+    take_away(module, SpectralNorm, name, "spectral_norm")
+    return module

@@ -5,10 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Any, TypeVar
 
-from lucidlite.callsite import error
 from lucidlite.nn.module import Module
 from lucidlite.nn.parameter import Parameter
-from lucidlite.nn.utils.norms import norm_except_dim, weight_of
+from lucidlite.nn.utils.norms import norm_except_dim, refuse_second, take_away, weight_of
 from lucidlite.tensor import Tensor
 
 M = TypeVar("M", bound=Module)
@@ -59,12 +58,7 @@ def weight_norm(module: M, name: str = "weight", dim: int | None = 0) -> M:
         FutureWarning,
         stacklevel=2,
     )
-    for hook in module._forward_pre_hooks.values():
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            raise error(
-                RuntimeError,
-                f"Cannot register two weight_norm hooks on the same parameter {name}",
-            )
+    refuse_second(module, WeightNorm, name, "weight_norm")
     hook = WeightNorm(name, -1 if dim is None else dim)
     weight = getattr(module, name)
     delattr(module, name)
@@ -80,9 +74,5 @@ def remove_weight_norm(module: M, name: str = "weight") -> M:
 
     Semantics: torch.nn.utils.remove_weight_norm.
     """
-    for number, hook in module._forward_pre_hooks.items():
-        if isinstance(hook, WeightNorm) and hook.name == name:
-            hook.remove(module)
-            del module._forward_pre_hooks[number]
-            return module
-    raise error(ValueError, f"weight_norm of '{name}' not found in {module}")
+    take_away(module, WeightNorm, name, "weight_norm")
+    return module

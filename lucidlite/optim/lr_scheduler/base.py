@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from typing import Any
 
 from lucidlite.callsite import error
+from lucidlite.notes import watch
 from lucidlite.optim.optimizer import Optimizer
 from lucidlite.tensor import Tensor
-from lucidlite.notes import watch
 
 
 class LRScheduler:

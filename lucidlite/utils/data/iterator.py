@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 from typing import Any
 
-from lucidlite.callsite import describe, error, module_stack, user_site
+from lucidlite.callsite import HINT, describe, error, module_stack, user_site
 from lucidlite.utils.data.ahead import Ahead, pinned
 from lucidlite.utils.data.epoch import END, Epoch, Job, LoadError
 from lucidlite.utils.data.worker import WorkerInitError, WorkerPool
@@ -144,7 +144,9 @@ def _restated(failure: LoadError | WorkerInitError) -> BaseException:
         else f"in worker_init_fn of worker {failure.worker}"
     )
     text = cause.args[0] if isinstance(cause, KeyError) and cause.args else cause
-    message = _Verbatim(f"{text}\n  {where}{describe(user_site(), module_stack())}")
+    text, mark, hint = str(text).partition(HINT)
+    place = describe(user_site(), module_stack())
+    message = _Verbatim(f"{text}\n  {where}{place}{mark}{hint}")
     # StopIteration would end the caller's loop in silence.
     kind = RuntimeError if isinstance(cause, StopIteration) else type(cause)
     try:
