@@ -9,7 +9,7 @@ PYTEST := $(TEST_ENV) $(PY) -m pytest -n auto
 # The same tests with their tensors on a GPU, or on a stand-in for one.
 CUDA := LUCIDLITE_TEST_DEVICE=cuda $(PYTEST)
 
-.PHONY: help train test test-all bench lint clean
+.PHONY: help train test test-all bench docs lint clean
 
 help:
 	@echo "make train     environment, install, train the documented CNN on the shipped digits"
@@ -18,6 +18,7 @@ help:
 	@echo "               them again with tensors on a GPU, or on a stand-in where there is none"
 	@echo "make test-all  PyTorch and the other extras installed, everything whole"
 	@echo "make bench     PyTorch installed, every benchmark beside it, in about a quarter of an hour"
+	@echo "make docs      the documentation, as pages to be opened in a browser, in site/"
 	@echo "make lint      ruff and mypy"
 	@echo "make clean     remove the environment and caches"
 	@echo "Options: PYTHON=python3.12, VENV=path, ARGS='more arguments'"
@@ -39,13 +40,17 @@ $(VENV)/test.stamp: pyproject.toml | $(PY)
 	@touch $@
 
 $(VENV)/all.stamp: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,nvrtc,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,nvrtc,notebooks,browser,docs,dev]'
 	$(PY) -m compileall -q lucidlite
 	@touch $@
 
 $(VENV)/bench.stamp: pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[bench]'
 	$(PY) -m compileall -q lucidlite
+	@touch $@
+
+$(VENV)/docs.stamp: pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[docs]'
 	@touch $@
 
 train: $(VENV)/train.stamp
@@ -62,9 +67,13 @@ test-all: $(VENV)/all.stamp
 bench: $(VENV)/bench.stamp
 	$(PY) benchmarks/run_all.py $(ARGS)
 
+# Strict: a warning fails. The variable silences an advertisement of the theme's.
+docs: $(VENV)/docs.stamp
+	NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict $(ARGS)
+
 lint: $(VENV)/all.stamp
 	$(PY) -m ruff check .
 	$(PY) -m mypy
 
 clean:
-	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,8 +19,8 @@ import report
 from records import HERE, RESULTS
 
 SCRIPTS = (
-    "train_step", "inference", "layers", "small_ops", "import_time", "profile_step", "memory",
-    "peers", "time_to_accuracy",
+    "train_step", "inference", "layers", "small_ops", "import_time", "profile_step",
+    "line_tracking", "memory", "peers", "time_to_accuracy",
 )  # fmt: skip
 FOLDER = HERE.parent / "runs" / "benchmarks"
 

@@ -331,7 +331,7 @@ from lucidlite.tensor import Tensor
 from lucidlite.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
-    from lucidlite import accelerator, amp, cuda, linalg, nn, optim, utils
+    from lucidlite import accelerator, amp, cuda, linalg, nn, optim, profiler, utils
     from lucidlite.amp import autocast
     from lucidlite.amp.autocast_mode import (
         clear_autocast_cache,
@@ -339,7 +339,9 @@ if TYPE_CHECKING:
         is_autocast_cache_enabled,
         is_autocast_enabled,
     )
+    from lucidlite.costs import summary
     from lucidlite.serialization import load, save
+    from lucidlite.watching import watch
 
 __version__ = "0.1.0"
 
@@ -370,10 +372,15 @@ _LATER = {
     "models": "lucidlite.models",
     "nn": "lucidlite.nn",
     "optim": "lucidlite.optim",
+    "parity": "lucidlite.parity",
+    "profiler": "lucidlite.profiler",
     "save": "lucidlite.serialization",
-    "summary": "lucidlite.summary",
+    "summary": "lucidlite.costs",
     "training": "lucidlite.training",
     "utils": "lucidlite.utils",
+    "watch": "lucidlite.watching",
+    "watching": "lucidlite.watching",
+    "viz": "lucidlite.viz",
 }
 
 

@@ -16,21 +16,21 @@ from typing import Any, NamedTuple, TypeVar
 from lucidlite.notes import watch
 
 E = TypeVar("E", bound=BaseException)
+_getframe = sys._getframe
 _PACKAGE = __name__.partition(".")[0]
 # A worker thread starts in threading, a copy in copy; CuPy calls back for memory.
 _NOT_THE_USER = (_PACKAGE, "threading", "copy", "cupy", "cupyx")
 
-
-class _Ours(dict[Any, bool]):
-    """Whether a module, by its name, isn't the user's: remembered, for it is asked often."""
-
-    def __missing__(self, name: Any) -> bool:
-        ours = isinstance(name, str) and name.partition(".")[0] in _NOT_THE_USER
-        self[name] = ours
-        return ours
+# The names of modules by whose they are, each from the first time it was met.
+_ours: set[Any] = set()
+_theirs: set[Any] = set()
 
 
-_ours = _Ours()
+def _is_ours(name: Any) -> bool:
+    ours = isinstance(name, str) and name.partition(".")[0] in _NOT_THE_USER
+    (_ours if ours else _theirs).add(name)
+    return ours
+
 
 # The modules being called, innermost first: (weak reference to the module, the rest) or None.
 ModuleStack = tuple["weakref.ref[Any]", Any] | None
@@ -73,11 +73,18 @@ def user_place(skip: int = 1) -> tuple[CodeType, int] | None:
 
     The first ``skip`` frames are the package's own, known to the caller.
     """
-    frame = sys._getframe(skip)
-    while frame is not None:
-        if not _ours[frame.f_globals.get("__name__")]:
+    frame: Any = _getframe(skip)
+    try:  # for every recorded op, so as quick as it gets
+        while (name := frame.f_globals["__name__"]) in _ours:
+            frame = frame.f_back
+        if name in _theirs:
             return frame.f_code, frame.f_lasti
-        frame = frame.f_back  # type: ignore[assignment]
+    except (KeyError, AttributeError):  # code without a module, or no frame left
+        pass
+    while frame is not None:
+        if not _is_ours(frame.f_globals.get("__name__")):
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back
     return None
 
 
@@ -106,7 +113,10 @@ def module_stack() -> ModuleStack:
 
 
 def module_path(stack: ModuleStack) -> str:
-    """'CNN.features.0: Conv2d' for a stack, '' for none; names are found in each parent."""
+    """'CNN.features.0: Conv2d(3 -> 32, kernel_size=3)' for a stack, '' for none.
+
+    Names are found in each parent; what follows the colon is the innermost one's ``_brief()``.
+    """
     modules = []
     while stack is not None:
         module = stack[0]()
@@ -121,7 +131,15 @@ def module_path(stack: ModuleStack) -> str:
         children = getattr(parent, "_modules", {})
         name = next((n for n, m in children.items() if m is child), None)
         path += f".{name}" if name is not None else f" > {type(child).__name__}"
-    return f"{path}: {type(modules[-1]).__name__}" if len(modules) > 1 else path
+    last = _brief(modules[-1])
+    return f"{path}: {last}" if len(modules) > 1 else last
+
+
+def _brief(module: Any) -> str:
+    try:
+        return str(module._brief())
+    except Exception:  # a class of its own kind: the error being made matters more
+        return type(module).__name__
 
 
 def describe(site: Site | None, stack: ModuleStack = None, label: str = "at") -> str:
@@ -131,9 +149,20 @@ def describe(site: Site | None, stack: ModuleStack = None, label: str = "at") ->
     return f"{text}\n  in module {path}" if path else text
 
 
-def error(kind: type[E], message: str) -> E:
+def error(kind: type[E], message: str, hint: str = "") -> E:
     """An exception of class ``kind`` whose message also names the user's line and module.
 
-    The message reads ``op: rule, got name=value``.
+    The message reads ``op: rule, got name=value``; ``hint`` is a likely cause, for the last line.
     """
-    return kind(message + describe(user_site(), _state.modules))
+    return kind(placed(message, user_site(), _state.modules, hint))
+
+
+HINT = "\n  hint: "
+
+
+def placed(message: str, site: Site | None, stack: ModuleStack, hint: str = "") -> str:
+    """A message with its place and, last, its hint, which the message may end in already."""
+    message, _, held = message.partition(HINT)
+    hint = hint or held
+    text = message + describe(site, stack)
+    return text + HINT + hint if hint else text

@@ -1,4 +1,4 @@
-"""The command line: ``lucidlite train | eval | predict | summary | doctor``.
+"""The command line: ``lucidlite train | eval | predict | summary | parity | doctor``.
 
 Each command is a module of lucidlite.commands, imported when it is the one asked for: it defines
 ``add_arguments(parser)`` and ``run(args)``, which returns the exit code. Mistakes of the user's
@@ -19,6 +19,7 @@ COMMANDS = {
     "eval": "measure a trained model on its test images",
     "predict": "tell the classes of image files",
     "summary": "show a model's layers, shapes, parameters and work",
+    "parity": "train a model here and in PyTorch, and find where they differ",
     "doctor": "show what this installation has and what it lacks",
 }
 _EXAMPLES = """examples:

@@ -97,7 +97,7 @@ class Walk:
 
     def arrive(self, node: Any, grads: Grads) -> None:
         """A leaf's summed gradient: its hooks, then into ``.grad``, or to whoever asked for it."""
-        grads[0] = run_hooks(node.variable._hooks, grads[0])
+        grads[0] = run_hooks(node.variable._hooks, grads[0], node)
         if self.targets:
             self.capture(node, grads)
         if self.needed is None:
@@ -155,7 +155,7 @@ def call_vjp(node: Node, grads: Grads) -> tuple[Tensor | None, ...]:
                 results = results if replaced is None else replaced
             keep_whole(results)
         if anomaly.enabled:
-            check_finite(node, results)
+            check_finite(node, results, grads)
     except Exception as problem:
         tell_place(problem, node)
         raise

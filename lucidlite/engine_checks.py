@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-from lucidlite.callsite import error
+from lucidlite.callsite import HINT, error
 from lucidlite.determinism import exact_here
+from lucidlite.grad_mode import grad_mode
+from lucidlite.hooks import HookTable, RemovableHandle, add_hook
+from lucidlite.nonfinite import refuse
 from lucidlite.ops.common import to_dtype
 from lucidlite.ops.elementwise import add
 from lucidlite.ops.unary import clone
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
+from lucidlite.training_hints import SCALAR, for_no_grad
 
 if TYPE_CHECKING:
     from lucidlite.tape import Node
@@ -21,6 +26,7 @@ if TYPE_CHECKING:
 
 class _Anomaly:
     enabled = False
+    inf = True
 
 
 anomaly = _Anomaly()
@@ -29,14 +35,16 @@ anomaly = _Anomaly()
 class set_detect_anomaly:
     """Turn anomaly detection on or off: at once, or for the length of a ``with`` block.
 
-    Where it is on, convolutions in this thread run as with ``conv_algorithm = "exact"``.
+    Where it is on, convolutions in this thread run as with ``conv_algorithm = "exact"``. Without
+    ``check_nan`` nothing is looked at; ``check_inf`` is an addition to PyTorch's.
 
     Semantics: torch.autograd.set_detect_anomaly.
     """
 
-    def __init__(self, mode: bool, check_nan: bool = True) -> None:
-        self._before = anomaly.enabled, exact_here.on
+    def __init__(self, mode: bool, check_nan: bool = True, check_inf: bool = True) -> None:
+        self._before = anomaly.enabled, exact_here.on, anomaly.inf
         anomaly.enabled = exact_here.on = bool(mode and check_nan)
+        anomaly.inf = check_inf
 
     def __enter__(self) -> None:
         pass
@@ -47,30 +55,37 @@ class set_detect_anomaly:
         value: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        anomaly.enabled, exact_here.on = self._before
+        anomaly.enabled, exact_here.on, anomaly.inf = self._before
 
 
 class detect_anomaly(set_detect_anomaly):
-    """Inside, a gradient with NaN is an error that names the op and the line it was recorded at.
+    """Inside, a gradient with NaN or infinity is an error that says where the first came from.
+
+    It names the op, the line it was recorded at, and what in the forward pass made it so.
+    ``check_inf`` (an addition to PyTorch's) False lets infinity pass, which a GradScaler expects.
+
+    >>> import lucidlite
+    >>> x = lucidlite.tensor([4.0], requires_grad=True)
+    >>> with lucidlite.autograd.detect_anomaly():
+    ...     x.sqrt().backward()
+    >>> x.grad
+    tensor([0.2500])
 
     Semantics: torch.autograd.detect_anomaly.
     """
 
-    def __init__(self, check_nan: bool = True) -> None:
-        super().__init__(True, check_nan)
+    def __init__(self, check_nan: bool = True, check_inf: bool = True) -> None:
+        super().__init__(True, check_nan, check_inf)
 
 
-def check_finite(node: Node, results: Sequence[Any]) -> None:
-    """Under ``detect_anomaly``: refuse NaN in a gradient."""
+def check_finite(node: Node, results: Sequence[Any], incoming: Sequence[Any] = ()) -> None:
+    """Under ``detect_anomaly``: refuse NaN in a gradient, and infinity where that is asked for."""
     for index, grad in enumerate(results):
         if grad is not None and node.edges[index] is not None:
             xp = grad.backend.xp
-            if bool(xp.isnan(grad.array).any()):
-                raise error(
-                    RuntimeError,
-                    f"detect_anomaly: function '{node.name()}' returned nan values in its "
-                    f"{index}th output",
-                )
+            fine = xp.isfinite(grad.array) if anomaly.inf else ~xp.isnan(grad.array)
+            if not bool(fine.all()):
+                raise refuse(node, index, grad, incoming)
 
 
 def check_inputs(inputs: Sequence[TensorBase]) -> None:
@@ -100,17 +115,32 @@ def check_shape(node: Node, index: int, got: tuple[int, ...], shape: tuple[int, 
         )
 
 
-def tell_place(problem: Exception, node: Node) -> None:
-    """Add to an error from a vjp or its hooks where the user recorded the node."""
-    if problem.args and isinstance(problem.args[0], str) and node.place not in problem.args[0]:
-        text = f"{problem.args[0]}\n  in the gradient of {node.name()}{node.place}"
-        problem.args = (text, *problem.args[1:])
+def tell_place(problem: Exception, node: Node, what: str = "in the gradient of") -> None:
+    """Add to an error from a vjp or its hooks where the user recorded the node.
+
+    The exception stays what it is: the text goes into its message, or a note where it has none.
+    """
+    place, before = node.place, problem.args
+    if place and place in str(problem):
+        return
+    text = f"  {what} {node.name()}{place}"
+    if not before or isinstance(before[0], str):
+        message, mark, hint = str(before[0] if before else "").partition(HINT)
+        problem.args = (f"{message}\n{text}".strip() + mark + hint, *before[1:])
+    if text.strip() not in str(problem) and hasattr(problem, "add_note"):
+        problem.args = before
+        problem.add_note(text)
 
 
-def run_hooks(table: Any, grad: Any) -> Any:
+def run_hooks(table: Any, grad: Any, node: Node | None = None) -> Any:
     """A tensor's hooks on its summed gradient, each given what the one before made of it."""
     for hook in list(table.values()) if table else ():
-        grad = hooked(hook, grad)
+        try:
+            grad = hooked(hook, grad)
+        except Exception as problem:
+            if node is not None:
+                tell_place(problem, node, "in a hook on the gradient of")
+            raise
     return grad
 
 
@@ -119,9 +149,13 @@ def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
     if node.hooks is not None:
         for nr, grad in enumerate(grads):
             if grad is not None:
-                grads[nr] = run_hooks(node.hooks.tables.get(nr), grad)
+                grads[nr] = run_hooks(node.hooks.tables.get(nr), grad, node)
         for hook in node.hooks.get("pre"):
-            replaced = hook(tuple(grads))
+            try:
+                replaced = hook(tuple(grads))
+            except Exception as problem:
+                tell_place(problem, node, "in a hook on the gradient of")
+                raise
             grads[:] = grads if replaced is None else replaced
     for nr, held in (node.retained or {}).items():
         tensor, grad = held(), grads[nr]
@@ -153,8 +187,24 @@ def hooked(hook: Any, grad: Any) -> Any:
     return replaced
 
 
+_start_hooks: HookTable = OrderedDict()
+
+
+def register_start_hook(hook: Callable[[str, Sequence[Any]], Any]) -> RemovableHandle:
+    """Call ``hook(op, tensors)`` before each walk, 'backward' or 'grad', from ``tensors``."""
+    return add_hook(_start_hooks, hook)
+
+
 def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     """The gradients a walk starts from: those given, 1 for a single element."""
+    out = _seeds(op, tensors, given)
+    if _start_hooks:
+        for hook in list(_start_hooks.values()):
+            hook(op, tensors)
+    return out
+
+
+def _seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     out = []
     for index, (tensor, grad) in enumerate(zip(tensors, given, strict=True)):
         if not tensor.requires_grad:
@@ -162,6 +212,7 @@ def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
                 RuntimeError,
                 f"{op}: element {index} of tensors does not require grad and does not have a "
                 f"grad_fn, got shape={tuple(tensor.shape)}",
+                for_no_grad(grad_mode.enabled, tensor.array.dtype.kind == "f", tensor._inference),
             )
         if grad is None:
             if tensor.array.size != 1:
@@ -169,6 +220,7 @@ def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
                     RuntimeError,
                     f"{op}: grad can be implicitly created only for scalar outputs, "
                     f"got shape={tuple(tensor.shape)}",
+                    SCALAR,
                 )
             grad = wrap(tensor.backend.xp.ones_like(tensor.array), tensor.backend)
         elif not isinstance(grad, TensorBase):

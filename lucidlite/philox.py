@@ -13,10 +13,15 @@ if TYPE_CHECKING:
 MASK64 = (1 << 64) - 1
 
 
+def kept_bits(dtype: Any) -> int:
+    """How many of a draw's bits a number in [0, 1) takes: as many as its dtype holds."""
+    kind = np.dtype(dtype)
+    return 53 if kind == np.float64 else 11 if kind == np.float16 else 24
+
+
 def unit_interval(bits: NDArray[np.uint64], dtype: Any) -> NDArray[Any]:
     """Draws as numbers in [0, 1): the top 53 bits for float64, 24 for float32, 11 for float16."""
-    kind = np.dtype(dtype)
-    keep = 53 if kind == np.float64 else 11 if kind == np.float16 else 24
+    kind, keep = np.dtype(dtype), kept_bits(dtype)
     out: NDArray[Any] = bits >> np.uint64(64 - keep)
     out = out.astype(kind if keep != 11 else np.float32)
     out *= out.dtype.type(2.0**-keep)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from lucidlite.callsite import error
+from lucidlite.callsite import Site, describe, error, module_path
+from lucidlite.training_hints import OUT_OF_PLACE, STEPPED, for_second_backward
 
 if TYPE_CHECKING:
     from lucidlite.backends import Backend
@@ -66,6 +67,7 @@ def freed(node: Node) -> RuntimeError:
         "the graph are freed when you call .backward() or autograd.grad(). Specify "
         "retain_graph=True if you need to backward through the graph a second time, "
         f"got node={node.name()}{node.place}",
+        for_second_backward(module_path(node.modules)),
     )
 
 
@@ -76,5 +78,14 @@ def overwritten(node: Node, held: Any, now: int, version: int) -> RuntimeError:
         "backward: one of the variables needed for gradient computation has been modified "
         f"by an inplace operation: {node.name()} saved a tensor of shape "
         f"{tuple(held.array.shape)}, got version={now}, expected version={version}"
-        f"{node.place}",
+        f"{node.place}{_writer(held._cell, version)}",
+        STEPPED if getattr(held, "is_leaf", False) and held.requires_grad else OUT_OF_PLACE,
     )
+
+
+def _writer(cell: Version, version: int) -> str:
+    """The line that wrote to what was saved at ``version``, where that is on the tape."""
+    after, kind, place = getattr(cell, "writer", (version, object, None))
+    if after <= version or place is None:
+        return ""
+    return describe(Site(*place), None, f"written by {kind.__name__} at")

@@ -43,6 +43,21 @@ class _Shown(Walk):
         super().arrive(node, grads)
 
 
+class _Dry(_Shown):
+    """A walk that doesn't keep what ``retain_grad`` asks of a backward."""
+
+    def step(self) -> tuple[Node, Grads, Grads]:
+        node = self.heap[0][1]
+        asked = node.retained
+        if asked is None:
+            return super().step()
+        node.retained = None
+        try:
+            return super().step()
+        finally:
+            node.retained = asked
+
+
 def _steps(walk: Walk) -> Iterator[Step]:
     while walk.heap:
         with gradient_mode(walk.create_graph):
@@ -76,7 +91,7 @@ def dry_steps(tensors: Tensors, grads: Tensors) -> Iterator[Step]:
 
     Hooks on tensors and nodes run as they would.
     """
-    walk = _Shown(True, False)
+    walk = _Dry(True, False)
     seen: set[Node] = set()
     waiting = [gradient_edge(tensor)[0] for tensor in tensors]
     while waiting:
@@ -86,4 +101,4 @@ def dry_steps(tensors: Tensors, grads: Tensors) -> Iterator[Step]:
             waiting.extend([edge[0] for edge in node.edges if edge is not None])
     leaves = [(node, 0) for node in seen if isinstance(node, AccumulateGrad)]
     walk.start(tensors, grads, leaves)
-    yield from _steps(walk)
+    return _steps(walk)

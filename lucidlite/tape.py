@@ -44,6 +44,7 @@ class Node:
     )  # fmt: skip
 
     # What few nodes have, so that making the others costs nothing for it.
+    op = ""  # the vjp's name, or the variant's
     many = False  # several outputs: the vjp gets a tuple of gradients
     hooks: NodeHooks | None = None
     retained: dict[int, weakref.ref[TensorBase]] | None = None
@@ -65,7 +66,7 @@ class Node:
         self.saved: tuple[Saved, ...] = ()
         self.state = state
         self.released = False
-        self._site = user_place(3)
+        self._site = None if vjp is None else user_place(3)
         self.modules = module_stack()
 
     def name(self) -> str:
@@ -92,9 +93,7 @@ class Node:
         """What the op saved, after a check that nobody wrote to it since."""
         if self.released:
             raise freed(self)
-        found: list[Any] = []
-        for entry in self.saved:
-            found.append(None if entry is None else self._unpack(*entry))
+        found: list[Any] = [None if e is None else self._unpack(*e) for e in self.saved]
         return tuple(found)
 
     def kernel_state(self) -> Any:
@@ -168,8 +167,9 @@ def _node_class(vjp: Vjp, name: str) -> type[Node]:
     key = (vjp, name) if name else vjp
     found = _classes.get(key)
     if found is None:
-        printed = name if name.endswith("Backward") else node_name(name or vjp.__name__)
-        found = type(printed, (Node,), {"__slots__": (), "__module__": __name__})
+        op = name or vjp.__name__
+        printed = name if name.endswith("Backward") else node_name(op)
+        found = type(printed, (Node,), {"__slots__": (), "__module__": __name__, "op": op})
         _classes[key] = found
     return found
 

@@ -79,12 +79,14 @@ from lucidlite.ops.common import (
     wrap_dim,
 )
 from lucidlite.printing import tensor_format, tensor_repr
+from lucidlite.printing_html import tensor_html
 from lucidlite.reading import read
 from lucidlite.scope import absent
 from lucidlite.size import Size
 from lucidlite.stepping import Step, steps
 from lucidlite.tape import wrap
 from lucidlite.tensor_base import TensorBase
+from lucidlite.training_hints import DETACHED, ONE_NUMBER
 
 _ARRAYS = (TensorBase, np.ndarray)
 
@@ -130,6 +132,7 @@ class Tensor(TensorBase, concrete=True):
                     RuntimeError,
                     "numpy: can't call numpy() on Tensor that requires grad. Use "
                     "tensor.detach().numpy() instead",
+                    DETACHED,
                 )
             if self.backend is not cpu:
                 raise error(
@@ -164,6 +167,7 @@ class Tensor(TensorBase, concrete=True):
                 RuntimeError,
                 f"item: a Tensor with {self.array.size} elements cannot be converted to Scalar, "
                 f"got shape={tuple(self.shape)}",
+                ONE_NUMBER,
             )
         return self.backend.to_numpy(self.array).item()
 
@@ -219,6 +223,9 @@ class Tensor(TensorBase, concrete=True):
 
     def __repr__(self) -> str:
         return tensor_repr(self)
+
+    def _repr_html_(self) -> str:
+        return tensor_html(self, repr(self))
 
     def __format__(self, spec: str) -> str:
         return tensor_format(self, spec)
@@ -1292,7 +1299,7 @@ class Tensor(TensorBase, concrete=True):
         def __getattr__(self, name: str) -> Any:
             if hasattr(type(self), name):  # a property failed: let its own error be seen
                 return object.__getattribute__(self, name)
-            raise absent("'Tensor' object", name, dir(Tensor))
+            raise absent("'Tensor' object", name, Tensor)
 
 
 def _is_size(value: Any) -> bool:

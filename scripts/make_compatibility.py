@@ -65,10 +65,14 @@ the old `size_average=` and `reduce=` are `reduction=`; optimizers have one impl
 
 
 def public(module: Any) -> Iterator[str]:
-    """The names a user may use: PyTorch's own, submodules among them."""
+    """The names a user may use: PyTorch's own, submodules among them.
+
+    But for those that are loaded when somebody asks: they are there only if somebody has.
+    """
+    apart = {*FOREIGN_NAMES, *getattr(module, "_lazy_modules", ())}
     for name in sorted(dir(module)):
         value = getattr(module, name)
-        if name.startswith("_") or name in FOREIGN_NAMES:
+        if name.startswith("_") or name in apart:
             continue
         if isinstance(value, types.ModuleType):
             if value.__name__.partition(".")[0] == "torch":

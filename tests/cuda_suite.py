@@ -65,6 +65,7 @@ EXCLUDED = {
         test_reading.py::test_tensor_copies_and_as_tensor_shares
         test_tensor.py::test_arrays_come_out
         test_interop.py
+        test_recurrent_layer.py::test_arguments_stay_as_they_are
         test_aliasing.py::test_the_same_memory_as_in_pytorch[*numpy*]
         test_aliasing.py::test_the_same_memory_as_in_pytorch[*np.*]
         test_aliasing.py::test_the_same_memory_as_in_pytorch[*cpu*]
@@ -99,9 +100,17 @@ EXCLUDED = {
         test_embedding.py::test_bags_may_be_empty_and_overlap_nothing
         test_nn_utils.py::test_vectors_on_two_devices_are_refused
         test_nn_utils.py::test_what_a_parametrized_module_is
+        test_parity_tool.py
         test_recurrent.py::test_on_device
+        test_recurrent_layer.py::test_launches
         test_error_places.py::test_door[numpy]
+        test_wrong_programs.py::test_program[prediction_to_numpy]
+        test_watch.py::test_graphed_steps_are_not_disturbed
+        test_watch.py::test_hooks_that_act_are_no_part_of_a_graphed_step
+        test_watch.py::test_programs_on_a_gpu
         test_wrong_uses.py::test_two_devices
+        test_wrong_programs.py::test_program[*_left_on_the_cpu]
+        test_wrong_programs.py::test_program[model_moved_after_the_first_step]
     """,
     "a place written twice: which value stays is undefined on a GPU": """
         test_indexing.py::test_written_as_in_pytorch[[1, -1]]
@@ -118,6 +127,8 @@ EXCLUDED = {
         test_architecture.py
         test_packaging.py
         test_readme.py
+        test_docs.py
+        test_notebooks.py
         test_examples.py
         test_compatibility.py
         test_tutorials.py::test_tutorials_run_by_themselves

@@ -21,12 +21,11 @@ def _module_of(name: str, **content: Any) -> types.ModuleType:
     return module
 
 
-@lru_cache
-def databases() -> tuple[dict[str, list[Any]], dict[str, Any]]:
-    """(op name -> its OpInfos, module class name -> its ModuleInfo); skips without torch.
+def internal(*names: str) -> list[Any]:
+    """Modules of torch.testing._internal; skips without torch.
 
-    torch.testing._internal wants expecttest, which only PyTorch's own test classes use: where it
-    isn't installed an empty one takes its place during the import.
+    They want expecttest, which only PyTorch's own test classes use: where it isn't installed an
+    empty one takes its place during the import.
     """
     torch = pytest.importorskip("torch", reason=REASON)
     if importlib.util.find_spec("expecttest") is None:
@@ -34,8 +33,7 @@ def databases() -> tuple[dict[str, list[Any]], dict[str, Any]]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            ops = importlib.import_module("torch.testing._internal.common_methods_invocations")
-            modules = importlib.import_module("torch.testing._internal.common_modules")
+            found = [importlib.import_module(f"torch.testing._internal.{name}") for name in names]
     except ImportError as problem:  # pragma: no cover - a wheel without them
         pytest.skip(f"this torch has no test data: {problem}")
     finally:
@@ -43,6 +41,13 @@ def databases() -> tuple[dict[str, list[Any]], dict[str, Any]]:
             del sys.modules["expecttest"]
     # The import forbids every later ``torch.backends.x = y`` in this process.
     vars(torch.backends)["__allow_nonbracketed_mutation_flag"] = True
+    return found
+
+
+@lru_cache
+def databases() -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """(op name -> its OpInfos, module class name -> its ModuleInfo); skips without torch."""
+    ops, modules = internal("common_methods_invocations", "common_modules")
     by_name: dict[str, list[Any]] = {}
     for info in ops.op_db:
         by_name.setdefault(info.name, []).append(info)

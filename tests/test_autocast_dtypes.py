@@ -51,6 +51,17 @@ OPS = {
         s.a[None], s.lib.arange(9).reshape(1, 3, 3).to(s.a.device), 1),
     "pad replicate images": lambda s: s.F.pad(s.a[None], (1, 1, 1, 1), mode="replicate"),
     "dot": lambda s: s.lib.dot(s.v, s.v),
+    "vdot": lambda s: s.lib.vdot(s.v, s.v),
+    "tensordot": lambda s: s.lib.tensordot(s.a, s.a, 1),
+    "inner": lambda s: s.lib.inner(s.a, s.a),
+    "einsum": lambda s: s.lib.einsum("ij,jk->ik", s.a, s.a),
+    "einsum that sums": lambda s: s.lib.einsum("ij->i", s.a),
+    "bilinear": lambda s: s.F.bilinear(s.a, s.a, s.a[None]),
+    "cross": lambda s: s.lib.cross(s.a, s.a.T, dim=1),
+    "atan2": lambda s: s.lib.atan2(s.a, s.a),
+    "addcmul": lambda s: s.lib.addcmul(s.a, s.a, s.a),
+    "addcdiv": lambda s: s.lib.addcdiv(s.a, s.a, s.a),
+    "index_put": lambda s: s.a.index_put((s.t,), s.a),
     "outer": lambda s: s.lib.outer(s.v, s.v),
     "pow": lambda s: s.a**1.5,
     "pow of a tensor": lambda s: s.a**s.a,
@@ -152,7 +163,8 @@ NARROW, WIDE = (HALF, HALF), (SINGLE, SINGLE)
 ON_A_GPU = {
     **dict.fromkeys(
         ("matmul", "matmul of a matrix and a vector", "matmul of vectors", "mm", "mv", "bmm",
-         "addmm", "linear", "conv1d", "conv2d", "conv_transpose1d", "conv_transpose2d"), NARROW),
+         "addmm", "einsum", "einsum that sums", "linear", "conv1d", "conv2d", "conv_transpose1d",
+         "conv_transpose2d"), NARROW),
     **dict.fromkeys(
         ("pow", "pow of a tensor", "pow of a number", "square", "division of a number", "softmax",
          "log_softmax", "cumsum", "sum", "sum over a dim", "prod", "prod over a dim", "norm",
@@ -179,6 +191,23 @@ def test_dtypes_on_a_gpu(name, cuda):
         asked = {"sum in a dtype": HALF}
         assert run(lucidlite, name, DOUBLE, cuda).dtype.name == asked.get(name, DOUBLE)
     assert run(lucidlite, name, SINGLE, cuda).dtype.name == ON_A_GPU_OUTSIDE.get(name, SINGLE)
+
+
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_attention_is_rounded_once(place, request):
+    """Its products are large, and lie beyond float16 here: they stay in float32."""
+    device = request.getfixturevalue("cuda") if place == "cuda" else place
+    rng = np.random.default_rng(0)
+    q, k, v = (rng.standard_normal((1, 2, 8, 64)).astype("f2") * s for s in (80, 80, 1))
+    scores = q.astype("f8") @ k.astype("f8").swapaxes(-1, -2)
+    assert np.abs(scores).max() > 65504
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    expected = weights / weights.sum(-1, keepdims=True) @ v.astype("f8")
+    given = [lucidlite.from_numpy(array.astype("f4")).to(device) for array in (q, k, v)]
+    with lucidlite.autocast(place, dtype=lucidlite.float16):
+        out = F.scaled_dot_product_attention(*given, scale=1.0)
+    assert out.dtype is lucidlite.float16
+    np.testing.assert_allclose(out.cpu().double().numpy(), expected, rtol=1e-3, atol=1e-3)
 
 
 def test_probabilities_are_refused_on_a_gpu(cuda):

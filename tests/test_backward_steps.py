@@ -188,14 +188,17 @@ def test_a_dry_walk_leaves_no_trace():
     loss.backward()
     expected = [values(p.grad) for p in model.parameters()]
     model, loss = cnn()
+    loss.retain_grad()
     for _ in range(2):
         arrived = {}
         for step in dry_steps([loss], [lucidlite.ones_like(loss)]):
             if step.node.vjp is None:
                 arrived[id(step.node.variable)] = values(step.incoming[0])
+        assert loss.grad is None
         assert all(p.grad is None for p in model.parameters())
     for parameter, grad in zip(model.parameters(), expected, strict=True):
         np.testing.assert_array_equal(arrived[id(parameter)], grad)
     loss.backward()
+    assert loss.grad.item() == 1
     for parameter, grad in zip(model.parameters(), expected, strict=True):
         np.testing.assert_array_equal(values(parameter.grad), grad)

@@ -222,6 +222,31 @@ def test_small_ops(timing, bench, tmp_path):  # noqa: ARG001
     assert not small.chain(lucidlite, "mul", (4,), small.PLAIN)().requires_grad
 
 
+def test_line_tracking(timing, bench, tmp_path):
+    tracking = bench("line_tracking")
+    cases = ["--cases", "MLP:4", "CNNWithGAP:1"]
+    rows = run(bench, "line_tracking", *TINY, *cases, folder=tmp_path)
+    assert [(row["model"], row["batch"]) for row in rows] == [("MLP", 4), ("CNNWithGAP", 1)]
+    for row in rows:
+        check_ratios(row)
+        with_, without = (
+            row["contenders"][name]["median_ms"] for name in ("lucidlite", "without tracking")
+        )
+        assert row["cost"] == pytest.approx(with_ / without - 1, abs=0.01 * with_ / without)
+        assert row["goal"] == 0.03
+    step = tracking.training_step("MLP", 2)
+    before = [getattr(*place) for place in tracking.TRACKING]
+    with tracking.untracked():
+        assert step().grad_fn.site is None
+    assert [getattr(*place) for place in tracking.TRACKING] == before
+    assert step().grad_fn.site.function == "step"
+    samples = {"lucidlite": [2.0, 3.0, 9.0], "without tracking": [1.0, 2.0, 8.0]}
+    times = timing.Times(samples, 3, 3, "all")
+    assert tracking.cost(times) == [0.3125, 0.5, 0.75]
+    with pytest.raises(SystemExit):
+        tracking.main(["--cases", "LeNet:8"])
+
+
 def test_import_time(timing, bench, tmp_path, monkeypatch):  # noqa: ARG001
     module = bench("import_time")
     monkeypatch.setitem(module.IMPORTS, "torch", "pass")  # takes long

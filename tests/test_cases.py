@@ -194,6 +194,7 @@ WITHOUT_ROW = {
         clear_autocast_cache get_autocast_dtype is_autocast_cache_enabled is_autocast_enabled
     """,
     "lucidlite's own": "Tensor.version_cell Tensor.bump_version",
+    "test_backward_steps.py": "Tensor.backward_steps",
     "test_cuda.py": "Tensor.cuda Tensor.get_device Tensor.pin_memory Tensor.is_pinned",
     "test_printing.py": "Tensor.__format__ Tensor.__repr__",
     "test_tensor.py": "Tensor.__reduce_ex__",

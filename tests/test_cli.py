@@ -341,7 +341,19 @@ def test_summary(command):
     code, out, _ = command("summary", "cnn-with-gap", "--input", "3,32,32")
     assert code == 0
     total = [line.split() for line in out.splitlines() if line.startswith("total")]
-    assert total == [["total", "373,386", "39,520,768", "1.0", "MiB"]]
+    assert len(total) == 1
+    assert total[0][:5] == ["total", "373,386", "39,520,768", "1.0", "MiB"]
+    assert len(total[0]) == 9  # forward and backward times
+    assert "    3: Conv2d" in out
+    folded = ("--batch", "2", "--depth", "1", "--mode", "eval", "--no-time")
+    code, out, _ = command("summary", "cnn-with-gap", *folded)
+    assert code == 0
+    assert out.startswith("CNNWithGAP for input 2x3x32x32 in evaluation mode")
+    lines = [line.split() for line in out.splitlines()]
+    assert ["features:", "Sequential", "2x256x4x4"] in [line[:3] for line in lines]
+    total = [line for line in lines if line[:1] == ["total"]]
+    assert [line[:5] for line in total] == [["total", "373,386", "79,041,536", "2.0", "MiB"]]
+    assert len(total[0]) == 7
     code, _, err = command("summary", "lenet", "--input", "1,2,2")
     assert code == 2
     assert "image_size must be at least 4" in err

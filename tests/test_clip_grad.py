@@ -116,6 +116,23 @@ def test_nothing_to_clip(lib):
 
 
 @pytest.mark.parametrize("lib", ["lucidlite", "torch"])
+@pytest.mark.parametrize("norm_type", [-1.0, float("inf"), float("-inf")])
+def test_a_norm_that_an_empty_gradient_has_not(norm_type, lib):
+    lib = pytest.importorskip(lib, reason="compares with PyTorch")
+    for shape in ((0,), (2, 0)):
+        params = [lib.ones(2, requires_grad=True), lib.ones(shape, requires_grad=True)]
+        for p in params:
+            p.grad = lib.ones(tuple(p.shape))
+        words = r"norm.* (of|on) an empty tensor"
+        with pytest.raises(RuntimeError, match=words):
+            lib.nn.utils.clip_grad_norm_(params, 1.0, norm_type)
+        with pytest.raises(RuntimeError, match=words):
+            lib.nn.utils.get_total_norm([p.grad for p in params], norm_type)
+        assert params[0].grad.tolist() == [1.0, 1.0]
+        assert lib.nn.utils.clip_grad_norm_(params, 10.0, 1.0).item() == 2.0
+
+
+@pytest.mark.parametrize("lib", ["lucidlite", "torch"])
 def test_one_tensor_and_generators(lib):
     lib = pytest.importorskip(lib, reason="compares with PyTorch")
     for wrapped in (lambda p: p, lambda p: iter([p]), lambda p: (each for each in [p])):

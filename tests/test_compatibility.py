@@ -10,6 +10,7 @@ import pytest
 from project_files import ROOT
 
 import lucidlite
+from lucidlite import scope
 from lucidlite.scope import OUT_OF_SCOPE, reason
 
 PAGE = ROOT / "docs" / "compatibility.md"
@@ -44,8 +45,10 @@ def names(kind: str) -> list[tuple[types.ModuleType, str]]:
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_the_page_is_fresh():
+def test_the_page_is_fresh(monkeypatch):
     torch = pytest.importorskip("torch", reason="the page names what PyTorch has")
+    # As if a test before had asked for it; PyTorch loads it only then.
+    monkeypatch.setitem(vars(torch), "onnx", torch.nn)
     if not torch.__version__.startswith("2.13."):
         pytest.skip(f"the page is about PyTorch 2.13, this is {torch.__version__}")
     assert PAGE.read_text(encoding="utf-8") == script().page(), (
@@ -110,6 +113,17 @@ def test_asking_is_still_possible():
     assert getattr(x, "no_such_thing", 3) == 3
     with pytest.raises(ImportError):
         exec("from lucidlite import stft")
+
+
+def test_asking_again_costs_little(monkeypatch):
+    """The search for what may be meant is made once a name, and not for Python's own."""
+    x = lucidlite.ones(2)
+    assert not hasattr(x, "no_such_thing_either")
+    for search in ("reason", "nearest"):
+        monkeypatch.setattr(scope, search, None)
+    for name in ("no_such_thing_either", "__no_such_thing__"):
+        with pytest.raises(AttributeError, match=f"has no attribute '{name}'"):
+            getattr(x, name)
 
 
 def test_functions_that_write_are_the_methods():

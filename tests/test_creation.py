@@ -61,6 +61,19 @@ def spaced(T):
 
 
 @works
+def spaced_whole_numbers(T):
+    """The ends are made whole before anything between them is."""
+    return [
+        T.linspace(4.3, 0, 50, dtype=T.int64),
+        T.linspace(1.7, 3.9, 4, dtype=T.int32),
+        T.linspace(-2.7, 2.5, 4, dtype=T.int64),
+        T.linspace(4.3, 50, 50, dtype=T.uint8),
+        T.logspace(0, 1.2, 2, dtype=T.int64),
+        T.logspace(1.7, 3.9, 4, dtype=T.int32),
+    ]
+
+
+@works
 def identities(T):
     return [T.eye(3), T.eye(2, 3), T.eye(3, 2, dtype=T.int64), T.eye(0), T.eye(2, dtype=T.bool)]
 
@@ -213,6 +226,16 @@ def a_range_without_steps(T):
 @refused
 def a_negative_number_of_steps(T):
     T.linspace(0, 1, -1)
+
+
+@refused
+def an_end_that_the_dtype_cannot_hold(T):
+    T.linspace(0, 300, 4, dtype=T.uint8)
+
+
+@refused
+def a_whole_number_of_nothing(T):
+    T.logspace(0, float("nan"), 4, dtype=T.int64)
 
 
 @refused

@@ -49,8 +49,9 @@ def test_labels(name, bad, dtype, cuda, fake_cupy):
     op = "nll_loss" if name == "nll_loss" else "cross_entropy"
     with pytest.raises(IndexError) as caught:
         loss.item()
-    what, at, noticed = str(caught.value).splitlines()
+    what, at, noticed, hint = str(caught.value).splitlines()
     assert what == f"{op}: target {bad} is out of bounds, got 4 classes"
+    assert hint.startswith("  hint: classes count from 0")
     assert at.startswith(f"  at {__file__}:")
     assert at.endswith(" in <lambda>")
     assert noticed.startswith(f"  noticed at {__file__}:")

@@ -96,6 +96,50 @@ def test_places_in_the_stream(gpu, state):
     assert 5 < np.count_nonzero(masks[0]) < 35
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64])
+@pytest.mark.parametrize("shape", SHAPES)
+def test_uniform_numbers(gpu, shape, dtype):
+    state = PLACES["carry into a key"]
+    generators = [Generator().set_state(state) for _ in range(2)]
+    ours = gpu.to_numpy(gpu.uniform(shape, dtype, generators[0]))
+    want = generators[1].uniform(shape, dtype)
+    assert ours.dtype == want.dtype
+    np.testing.assert_array_equal(ours, want)
+    assert generators[0].get_state() == generators[1].get_state()
+
+
+DRAWING = {
+    "rrelu": lambda x: F.rrelu(x, training=True),
+    "gumbel_softmax": lambda x: F.gumbel_softmax(x),
+    "gumbel_softmax hard": lambda x: F.gumbel_softmax(x, hard=True),
+    "bernoulli": lambda x: lucidlite.bernoulli(lucidlite.sigmoid(x)),
+    "bernoulli p": lambda x: x.bernoulli(0.3),
+}
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_draws_of_operations(cuda, gpu, name):
+    """The host's draws, made on the GPU: nothing is copied and nobody waits."""
+    x = lucidlite.linspace(-2, 2, 40).view(5, 8)
+    results, op = [], DRAWING[name]
+    counts = getattr(gpu.xp, "counts", {})  # of the stand-in
+    for device in ("cpu", cuda):
+        here = x.to(device)
+        for _ in range(2):  # numbers are on the GPU from the first time on
+            lucidlite.manual_seed(6)
+            before = dict(counts)
+            out = op(here)
+        assert all(counts[n] == before[n] for n in ("sync", "d2h", "h2d") if n in before)
+        results.append(numpy_of(out.cpu()))
+    np.testing.assert_allclose(*results, rtol=1e-5)
+
+
+def test_chances_out_of_range(cuda):
+    for device in ("cpu", cuda):
+        with pytest.raises(RuntimeError, match="bernoulli: expected 0 <= p <= 1"):
+            lucidlite.bernoulli(lucidlite.tensor([0.5, 1.5], device=device)).sum().item()
+
+
 def test_words_are_philox():
     generator = Generator().set_state({"seed": 3, "offset": 11, "fork": [7, 8]})
     low, high, *counter = generator.words(11)

@@ -9,6 +9,7 @@ from device_arrays import put, put_in_conv_layout, same_bits
 
 from lucidlite.backends import get_backend
 from lucidlite.backends.cupy_kernels import launch
+from lucidlite.backends.kernels.chains import GRADIENTS, VALUES
 
 SEEDS = range(600 if cases.ALL else 25)
 seeds = pytest.mark.parametrize("seed", SEEDS)
@@ -224,3 +225,33 @@ def test_one_launch_each_and_nothing_else(fake_cupy):
         after = {name: n - before[name] for name, n in fake_cupy.counts.items()}
         assert after.pop("launch", 10) == 10
         assert not any(after.values()), after
+
+
+NUMBERS = {
+    "leaky_relu": (0.1,), "hardshrink": (0.5,), "softshrink": (0.5,), "elu": (1.0, 1.0, 1.0),
+    "selu": (1.67, 1.05, 1.0), "celu": (2.0, 1.0, 0.5), "softplus": (2.0, 1.0),
+    "hardtanh": (-1.0, 0.5), "relu6": (0.0, 6.0), "threshold": (0.1, 20.0),
+}  # fmt: skip
+
+
+@floats
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_activations(gpu, name, dtype):
+    """The CPU's, in the order of what they are given; nothing is copied to or from the host."""
+    x = np.random.default_rng(0).standard_normal((2, 4, 6, 6)).astype(dtype)
+    g, numbers = x[::-1].copy() + dtype(1), NUMBERS.get(name, ())
+    counts = getattr(gpu.xp, "counts", {})  # of the stand-in
+    eps = np.finfo(dtype).eps
+    for place in (put, put_in_conv_layout):
+        on_gpu, grad = place(gpu, x), place(gpu, g)
+        gpu.unit_grad(name, grad, on_gpu, numbers)  # numbers are on the GPU from now on
+        before = dict(counts)
+        made = [gpu.unit_grad(name, grad, on_gpu, numbers)]
+        wanted = [CPU.unit_grad(name, g, x, numbers)]
+        if name in VALUES:
+            made.append(gpu.unit(name, on_gpu, numbers))
+            wanted.append(CPU.unit(name, x, numbers))
+        assert all(counts[n] == before[n] for n in ("sync", "d2h", "h2d") if n in before)
+        for ours, theirs in zip(made, wanted, strict=True):
+            assert ours.strides == on_gpu.strides
+            np.testing.assert_allclose(gpu.to_numpy(ours), theirs, rtol=8 * eps, atol=8 * eps)

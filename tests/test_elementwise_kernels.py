@@ -7,8 +7,10 @@ import pytest
 import lucidlite
 import lucidlite.backends.numpy_kernels.elementwise as elementwise
 import lucidlite.backends.numpy_kernels.special as special
+import lucidlite.backends.numpy_kernels.units as units
 from lucidlite import threads
 from lucidlite.backends.base import is_conv_layout
+from lucidlite.backends.kernels.chains import GRADIENTS, VALUES
 
 seeds = pytest.mark.parametrize("seed", cases.SEEDS)
 CPU, REFERENCE = cases.CPU, cases.REFERENCE
@@ -23,6 +25,7 @@ def shared(request, monkeypatch):
     monkeypatch.setattr(elementwise, "WORTH_SHARING", 1)
     monkeypatch.setattr(special, "_SMALL", 0)
     monkeypatch.setattr(special, "BLOCK", 5)
+    monkeypatch.setattr(units, "BLOCK", 5)
     yield request.param
     threads.set_num_threads(before)
 
@@ -136,6 +139,68 @@ def test_relu_keeps_the_sign_of_zero_and_nan(small, monkeypatch):
     same_bits(y, np.array([-0.0, 0.0, 0.0, np.nan, np.inf, 0.0] * 3, np.float32))
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
     same_bits(y, torch.relu(torch.from_numpy(x)).numpy())
+
+
+class Quiet:
+    """The reference, without warnings."""
+
+    def __getattr__(self, name):
+        return np.errstate(all="ignore")(getattr(REFERENCE, name))
+
+
+QUIET = Quiet()
+NUMBERS = {
+    "leaky_relu": [(0.1,), (2.0,), (-0.5,), (0.0,)], "hardshrink": [(0.5,), (-1.0,)],
+    "softshrink": [(0.5,)], "elu": [(1.0, 1.0, 1.0), (-0.5, 1.0, 1.0)],
+    "selu": [(1.6732632423543772, 1.0507009873554805, 1.0)], "celu": [(2.0, 1.0, 0.5)],
+    "softplus": [(1.0, 20.0), (2.0, 1.0), (-1.0, 20.0)], "hardtanh": [(-1.0, 0.5)],
+    "relu6": [(0.0, 6.0)], "threshold": [(0.1, 20.0)],
+}  # fmt: skip
+
+
+@seeds
+def test_units(seed):
+    """In blocks, in any order, over the gradient's memory or not: the chain of the reference."""
+    rng = np.random.default_rng(seed)
+    shape, dtype = a_shape(rng), cases.a_dtype(rng)
+    x, g = special_values(rng, shape, dtype), special_values(rng, shape, dtype)
+    for name in GRADIENTS:
+        numbers = NUMBERS.get(name, [()])
+        numbers = numbers[int(rng.integers(len(numbers)))]
+        if name in VALUES:
+            y, expected = (k.unit(name, x, numbers) for k in (CPU, QUIET))
+            same_bits(y, expected)
+            assert is_conv_layout(y) == is_conv_layout(x) or not y.size
+        same_bits(*(k.unit_grad(name, g, x, numbers) for k in (CPU, QUIET)))
+        own = g.copy(order="K")
+        CPU.unit_grad(name, own, x, numbers, own)
+        if own.strides == x.strides:
+            same_bits(own, QUIET.unit_grad(name, g, x, numbers))
+        if g.size:
+            spread, one = np.broadcast_to(g[:1, :1, :1, :1], shape), (0, 0, 0, 0, ...)
+            same_bits(*(k.unit_grad(name, spread, x, numbers) for k in (CPU, QUIET)))
+            same_bits(*(k.unit_grad(name, g[one], x[one], numbers) for k in (CPU, QUIET)))
+
+
+@pytest.mark.parametrize("dtype", [lucidlite.float32, lucidlite.float64])
+@pytest.mark.parametrize("name", GRADIENTS)
+def test_gradients_by_the_kernel_and_by_the_tape(name, dtype):
+    """What is derived again under create_graph has the values of the kernel."""
+    x = lucidlite.linspace(-25, 25, 401, dtype=dtype)
+    x = lucidlite.cat([x, x / 10, lucidlite.tensor([0.0, 3.0, -3.0, 1.0, -1.0, 0.5], dtype=dtype)])
+    g = lucidlite.linspace(-1, 2, len(x), dtype=dtype)
+    functional = lucidlite.nn.functional
+    op = getattr(functional, name.removesuffix("_tanh"))
+    named = {"approximate": "tanh"} if name == "gelu_tanh" else {}
+    args = {"threshold": (0.1, 20.0), "leaky_relu": (0.1,), "softplus": (2.0, 1.0)}.get(name, ())
+    x.requires_grad_()
+    y = op(x, *args, **named)
+    quick, derived = (
+        lucidlite.autograd.grad(y, x, g, retain_graph=True, create_graph=again)[0].detach().numpy()
+        for again in (False, True)
+    )
+    eps = np.finfo(quick.dtype).eps
+    np.testing.assert_allclose(quick, derived, rtol=8 * eps, atol=8 * eps)
 
 
 @seeds

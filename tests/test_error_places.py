@@ -45,7 +45,7 @@ FORWARD = {
     "dtype": (lambda: x_of(3).sum(dtype="float"), "dtype"),
     "item": (lambda: x_of(3).item(), "item: "),
     "device": (lambda: x_of(3).to("tpu"), "device: "),
-    "module": (lambda: nn.Linear(3, 4)(x_of(2, 5)), "in module Linear"),
+    "module": (lambda: nn.Linear(3, 4)(x_of(2, 5)), r"in module Linear\(3 -> 4\)\n"),
 }  # fmt: skip
 
 
@@ -77,7 +77,7 @@ class Outer(nn.Module):
 def test_forward_inside_modules():
     with pytest.raises(RuntimeError, match="linear: ") as problem:
         Outer()(lucidlite.ones(2, 3))
-    assert "in module Outer.body.layers.2: Linear" in str(problem.value)
+    assert "\n  in module Outer.body.layers.2: Linear(5 -> 2)\n" in str(problem.value)
 
 
 # -- backward --------------------------------------------------------------------------------------
@@ -125,7 +125,7 @@ def test_overwritten_inside_a_module():
     model = nn.Sequential(nn.Identity(), Writes())
     with pytest.raises(RuntimeError, match="modified by an inplace") as problem:
         model(x_of(3) * 1).sum().backward()
-    assert "in module Sequential.1: Writes" in str(problem.value)
+    assert "\n  in module Sequential.1: Writes\n" in str(problem.value)
     names(problem, here() - 8, "forward")
 
 
@@ -180,6 +180,91 @@ def test_an_error_in_a_hook_is_the_hooks():
     names(problem, here() - 1, "test_an_error_in_a_hook_is_the_hooks")
 
 
+def own(fails):
+    """An autograd.Function whose backward raises what ``fails`` returns."""
+
+    class Own(lucidlite.autograd.Function):
+        @staticmethod
+        def forward(_ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(_ctx, _g):
+            raise fails()
+
+    return Own
+
+
+class Coded(Exception):
+    """Its text isn't its first argument."""
+
+    def __init__(self, code):
+        super().__init__(code)
+
+    def __str__(self):
+        return f"code {self.args[0]}"
+
+
+KINDS = {
+    "without text": (lambda: ZeroDivisionError(), "in the gradient of OwnBackward\n"),
+    "of a text": (lambda: ValueError("a text"), "a text\n  in the gradient of OwnBackward\n"),
+    # These don't print their first argument as it is: what is added is a note.
+    "of more": (lambda: ValueError("a text", 7), ""),
+    "of a key": (lambda: KeyError("weight"), ""),
+    "of a number": (lambda: OSError(2, "no such file"), ""),
+    "of a class of its own": (lambda: Coded(7), ""),
+}
+
+
+@pytest.mark.parametrize(("fails", "start"), KINDS.values(), ids=KINDS.keys())
+def test_any_error_of_a_gradient_is_told_and_kept(fails, start):
+    y, line = own(fails).apply(x_of(3)), here()
+    with pytest.raises(type(fails())) as problem:
+        y.sum().backward()
+    raised = problem.value
+    assert raised.__cause__ is None
+    assert raised.__context__ is None
+    if start:
+        assert str(raised).startswith(start)
+        names(problem, line, "test_any_error_of_a_gradient_is_told_and_kept")
+    elif sys.version_info >= (3, 11):
+        (note,) = raised.__notes__
+        function = "test_any_error_of_a_gradient_is_told_and_kept"
+        place = f"recorded at {__file__}:{line} in {function}"
+        assert note.splitlines() == ["  in the gradient of OwnBackward", f"  {place}"]
+        assert raised.args == fails().args
+
+
+@pytest.mark.parametrize("place", ["tensor", "pre", "post"])
+def test_an_error_in_a_hook_names_the_node(place):
+    def hook(*_):
+        raise ValueError("broken on purpose")
+
+    x = x_of(3)
+    y, line = x.exp(), here()
+    {
+        "tensor": y.register_hook,
+        "pre": y.grad_fn.register_prehook,
+        "post": y.grad_fn.register_hook,
+    }[place](hook)
+    with pytest.raises(ValueError, match=r"^broken on purpose\n") as problem:
+        y.sum().backward()
+    assert "gradient of ExpBackward0\n" in str(problem.value)
+    names(problem, line, "test_an_error_in_a_hook_names_the_node")
+
+
+def test_an_error_in_a_leafs_hook_names_its_module():
+    def hook(_):
+        raise ValueError("broken on purpose")
+
+    layer = nn.Linear(2, 1)
+    layer.weight.register_hook(hook)
+    with pytest.raises(ValueError, match=r"^broken on purpose\n") as problem:
+        layer(x_of(3, 2)).sum().backward()
+    assert "in a hook on the gradient of AccumulateGrad" in str(problem.value)
+    assert "in module Linear(2 -> 1)" in str(problem.value)
+
+
 # -- NaN -------------------------------------------------------------------------------------------
 
 
@@ -191,6 +276,83 @@ def test_anomaly_in_backward():
         with pytest.raises(RuntimeError, match="SqrtBackward0' returned nan values") as problem:
             z.backward()
     names(problem, line, "test_anomaly_in_backward")
+
+
+def refused(make, **settings):
+    """The lines of the error in the gradient of what ``make()`` returns."""
+    with detect_anomaly(**settings):
+        y = make()
+        with pytest.raises(RuntimeError, match=r"^detect_anomaly: ") as problem:
+            y.sum().backward()
+    return str(problem.value).splitlines()
+
+
+def leaf(*values, dtype=None):
+    return lucidlite.tensor(values, dtype=dtype, requires_grad=True)
+
+
+CAUSES = {
+    "log": (lambda: leaf(1.0, 0.0, 2.0).log(), "the input of log had 1 of 3 values at or below 0"),
+    "log1p": (lambda: leaf(-1.0).log1p(), "the input of log1p had 1 of 1 values at or below -1"),
+    "sqrt": (lambda: leaf(0.0, 4.0).sqrt(), "the result of sqrt had 1 of 2 values at 0"),
+    "power": (lambda: leaf(0.0, 1.0) ** 0.5, "the base of pow had 1 of 2 values at or below 0"),
+    "ratio": (lambda: 1.0 / leaf(0.0, 1.0), "the result of 1 / x had 1 of 2 values infinite"),
+    "division": (lambda: leaf(1.0, 1.0) / leaf(0.0, 1.0), "the divisor had 1 of 2 values at 0"),
+    "exp": (lambda: leaf(1e3).exp(), "before: the result of exp had 1 of 1 values infinite"),
+    "saved": (lambda: leaf(2.0) * float("nan"), "had them before: 1 nan of 1 in what MulBackward0"),
+    "leaf": (lambda: leaf(float("inf")) ** 2, "a leaf of shape (1,) had them before: 1 inf of 1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("make", "cause"), CAUSES.values(), ids=CAUSES.keys())
+def test_anomaly_says_what_made_it(make, cause):
+    lines = refused(make)
+    assert any(cause in line for line in lines), lines
+    assert lines[-1].startswith("  hint: ")
+
+
+def test_anomaly_says_that_the_gradient_came_that_way():
+    y = leaf(1.0, 2.0) * 3
+    with detect_anomaly(), pytest.raises(RuntimeError, match=r"^detect_anomaly: ") as problem:
+        y.backward(lucidlite.tensor([1.0, float("inf")]))
+    lines = str(problem.value).splitlines()
+    assert "  the gradient it was given had them already: 1 inf of 2" in lines
+    assert lines[-1].startswith("  hint: from a hook")
+
+
+def test_anomaly_finds_the_parameter_and_its_name():
+    layer = nn.Linear(2, 1)
+    with lucidlite.no_grad():
+        layer.weight[0, 1] = float("nan")
+    lines = refused(lambda: layer(x_of(3, 2)) ** 2)
+    assert "  parameter 'weight', shape (1, 2) had them before: 1 nan of 2" in lines
+    at = lines.index("  parameter 'weight', shape (1, 2) had them before: 1 nan of 2")
+    assert lines[at + 1].startswith("  first used at ")
+    assert lines[at + 2] == "  in module Linear(2 -> 1)"
+
+
+def test_anomaly_of_float16_that_overflows():
+    lines = refused(lambda: leaf(300.0, dtype=lucidlite.float16) * 400.0 * 400.0)
+    assert "1 inf of 1" in lines[0]
+    assert "float16 ends at 65504" in lines[-1]
+
+
+def test_anomaly_lets_infinity_pass_on_request():
+    x = leaf(1.0, 0.0)
+    with detect_anomaly(check_inf=False):
+        x.log().sum().backward()
+    assert x.grad.tolist() == [1.0, float("inf")]
+    lines = refused(lambda: (leaf(0.0) * 0).sqrt() * 0, check_inf=False)
+    words = "detect_anomaly: function 'SqrtBackward0' returned nan values in its 0th output, "
+    assert lines[0].startswith(words)
+    with set_detect_anomaly(True, check_inf=False), detect_anomaly():
+        pass
+    with detect_anomaly(), set_detect_anomaly(True, check_inf=False):
+        leaf(0.0).log().backward()
+    x = leaf(0.0)
+    with detect_anomaly(check_nan=False):
+        x.log().backward()
+    assert x.grad.tolist() == [float("inf")]
 
 
 def test_anomaly_is_off_elsewhere():

@@ -18,6 +18,7 @@ RUNS = {
     "cifar10_resnet.py": ["--fake-data", "--quick"],
     "custom_function.py": [],
     "moons.py": ["--quick"],
+    "watch_a_run.py": [],
 }
 
 
@@ -61,6 +62,13 @@ def test_custom_function():
     assert "gradcheck: True" in out
     assert "gradgradcheck: True" in out
     assert "clipped:  tensor([-0.5000,  0.0000,  0.5000])" in out
+
+
+def test_watch_a_run():
+    out = run("watch_a_run.py")
+    assert "4 mistakes: softmax-twice, inputs-0-255, zero-grad, eval-forgotten\n" in out
+    assert out.count("\nwatch: ") + out.startswith("watch: ") == 4
+    assert "without the mistakes: 0 warnings, accuracy 100%\n" in out
 
 
 def test_moons(tmp_path):

@@ -212,6 +212,23 @@ def test_loading_into_one_in_use():
     assert scaler._growth_tracker.item() == 3
 
 
+@pytest.mark.parametrize("lib", ["lucidlite", "torch"])
+def test_loading_in_the_middle_of_an_iteration(lib):
+    """It goes on with what was loaded, in the tensors there are: a captured step reads them."""
+    lib = pytest.importorskip(lib, reason="compares with PyTorch")
+    w = lib.ones(2, requires_grad=True)
+    optimizer = lib.optim.SGD([w], lr=0.5)
+    scaler = lib.amp.GradScaler("cpu", init_scale=8.0)
+    scaler.scale(w.sum()).backward()
+    held = scaler._scale, scaler._growth_tracker
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 4.0, "_growth_tracker": 5})
+    assert [t.item() for t in held] == [4.0, 5]
+    scaler.step(optimizer)
+    scaler.update()
+    assert w.tolist() == [0.0, 0.0]
+    assert scaler._get_growth_tracker() == 6
+
+
 @pytest.mark.parametrize("duplicate", [lambda s: pickle.loads(pickle.dumps(s)), copy.deepcopy])
 def test_copies(duplicate):
     _, optimizer, scaler = scaled()

@@ -190,6 +190,22 @@ def test_draws_follow_the_generator():
     both(run)
 
 
+def test_draws_of_other_operations():
+    def run(wrap):
+        lucidlite.manual_seed(3)
+        step = wrap(
+            lambda x: (
+                F.rrelu(x, training=True),
+                F.gumbel_softmax(x, hard=True),
+                lucidlite.bernoulli(x.sigmoid()),
+            )
+        )
+        x = lucidlite.linspace(-2, 2, 20).view(4, 5).to("cuda")
+        return [t.cpu().tolist() for _ in range(6) for t in step(x)], lucidlite.get_rng_state()
+
+    both(run)
+
+
 def test_draws_of_a_generator_in_use():
     from lucidlite.generator import Generator, use_generator
 

@@ -116,6 +116,44 @@ def integers_and_bools(T):
 
 
 @works
+def products_of_whole_numbers(T):
+    """What isn't whole of beta and alpha is cut off; a longer dim is summed in its own dtype."""
+    i = T.arange(6, dtype=T.int32).reshape(2, 3)
+    one = T.ones(1, 1, 1, dtype=T.int32)
+    return [
+        T.addmv(i[:, 0], i, i[0], beta=0.6, alpha=2.5),
+        T.addbmm(i, i[None, :, :2], i[None, :2], beta=2.5, alpha=0.2),
+        T.addr(i, i[:, 0], i[0], beta=2, alpha=3),
+        T.tensordot(one, one.expand(2, 1, 2) + 1, dims=([0, 1], [2, 0])),
+        T.tensordot(one.expand(2, 1, 2) + 1, one, dims=([0, 2], [1, 0])),
+    ]
+
+
+@works
+def memory_of_a_view(T):
+    x = leaf(T, *range(1, 9))
+    y = x * 2
+    seen = y[3:].as_strided((2, 2), (2, 1))
+    z = y[3:].reshape(5).as_strided((2,), (1,)) * 3
+    y[3:].as_strided((2,), (2,)).mul_(5)
+    (seen * seen).sum().backward()
+    return [seen, z, y, x.grad]
+
+
+@works
+def quantiles_between_two_values_and_on_one(T):
+    found = []
+    for dtype in (T.float32, T.float64):
+        for n in (11, 101):
+            x = T.arange(n, dtype=dtype)
+            for how in ("lower", "higher", "nearest", "midpoint", "linear"):
+                q = [k / 100 for k in range(101)]
+                found.append(T.quantile(x, T.tensor(q, dtype=dtype), interpolation=how))
+                found += [T.quantile(x, each, interpolation=how) for each in q[::7]]
+    return found
+
+
+@works
 def random_numbers_in_place(T):
     T.manual_seed(0)
     x = T.empty(4000)
@@ -244,6 +282,14 @@ def test_refused_as_in_pytorch(script):
         script(torch)
     with pytest.raises(theirs.type, match=r"[a-z_0-9.]+: .+"):
         script(lucidlite)
+
+
+def test_an_offset_into_the_memory_of_a_view_is_refused():
+    x = lucidlite.arange(6.0)
+    assert x.as_strided((2,), (1,), 3).tolist() == [3.0, 4.0]
+    assert x[2:].clone().as_strided((2,), (1,), 0).tolist() == [2.0, 3.0]
+    with pytest.raises(RuntimeError, match=r"as_strided: .*got storage_offset=0"):
+        x[2:].as_strided((2,), (1,), 0)  # in PyTorch the base's [0, 1]
 
 
 def test_singular_values_name_the_alternative():

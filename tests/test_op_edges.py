@@ -13,6 +13,7 @@ import pytest
 from agreement import agree
 
 import lucidlite
+from lucidlite.ops import linalg
 
 ODD = [math.nan, math.inf, -math.inf, 0.0, -0.0, 1.0, -1.0, 0.5, 2.5, -2.5, 1e30, -20.0, 88.0]
 TIES = [[3.0, 1.0, 3.0], [1.0, 1.0, 2.0]]
@@ -126,3 +127,25 @@ def test_selecting_among_many_is_selecting_among_few():
         np.testing.assert_array_equal(out.numpy(), np.where(mask, a, b))
     lucid = [lucidlite.tensor(v) for v in (mask[:, :1], a[:1], b)]
     np.testing.assert_array_equal(lucidlite.where(*lucid).numpy(), np.where(mask[:, :1], a[:1], b))
+
+
+@pytest.mark.parametrize("p", [0.0, 0.5, 1.0, 1.5, 2.0, 3.0, math.inf])
+@pytest.mark.parametrize("shapes", [((7, 3), (5, 3)), ((2, 7, 3), (5, 3)), ((4, 3), (2, 1, 5, 3))])
+def test_distances_a_few_rows_at_a_time(p, shapes, monkeypatch):
+    mode = "donot_use_mm_for_euclid_dist"
+    lucidlite.manual_seed(0)
+    given = [lucidlite.randn(s, dtype=lucidlite.float64).requires_grad_() for s in shapes]
+
+    def results():
+        out = lucidlite.cdist(*given, p, mode)
+        if not p:  # a count
+            return [out.detach().numpy()]
+        weights = lucidlite.arange(out.numel(), dtype=out.dtype).view(out.shape)
+        grads = lucidlite.autograd.grad((out * weights).sum(), given, create_graph=True)
+        again = lucidlite.autograd.grad(sum((g * g).sum() for g in grads), given)
+        return [t.detach().numpy() for t in (out, *grads, *again)]
+
+    whole = results()
+    monkeypatch.setattr(linalg, "_BLOCKS", {"cpu": 2 * 2 * 5 * 3})
+    for a, b in zip(whole, results(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)

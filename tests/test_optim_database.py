@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
-import sys
-import types
-import unittest
-import warnings
 from typing import Any
 
 import numpy as np
 import pytest
+from opinfo_database import internal
 from optim_runs import give_gradients, parameters
 
 import lucidlite as ll
@@ -24,27 +20,8 @@ NAMES = ["ASGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "LBFGS", "NAd
 
 @functools.lru_cache(maxsize=1)
 def database() -> dict[str, Any]:
-    """Optimizer name -> its OptimizerInfo; skips without torch.
-
-    PyTorch's test helpers want expecttest, of which only its test classes need anything.
-    """
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    missing = importlib.util.find_spec("expecttest") is None
-    if missing:
-        stub: Any = types.ModuleType("expecttest")
-        stub.TestCase = unittest.TestCase
-        sys.modules["expecttest"] = stub
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = importlib.import_module("torch.testing._internal.common_optimizers")
-    except ImportError as problem:  # pragma: no cover - a wheel without them
-        pytest.skip(f"this torch has no test data: {problem}")
-    finally:
-        if missing:
-            del sys.modules["expecttest"]
-    # The import forbids every later ``torch.backends.x = y`` in this process.
-    vars(torch.backends)["__allow_nonbracketed_mutation_flag"] = True
+    """Optimizer name -> its OptimizerInfo; skips without torch."""
+    (found,) = internal("common_optimizers")
     return {info.optim_cls.__name__: info for info in found.optim_db}
 
 

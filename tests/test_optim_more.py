@@ -321,6 +321,17 @@ def test_momentum_may_be_switched_on_later() -> None:
     assert set(optimizer.state[w]) == {"step", "square_avg", "momentum_buffer", "grad_avg"}
 
 
+@pytest.mark.parametrize("lib", ["lucidlite", "torch"])
+def test_rprop_has_no_weight_decay(lib: str) -> None:
+    """A group may say more than its optimizer knows."""
+    library = pytest.importorskip(lib, reason="compares with PyTorch")
+    p = library.ones(2, requires_grad=True)
+    optimizer = library.optim.Rprop([{"params": [p], "weight_decay": 0.5}], lr=0.25)
+    p.grad = library.zeros(2)
+    optimizer.step()
+    assert p.tolist() == [1.0, 1.0]
+
+
 def test_adagrad_has_its_state_at_once() -> None:
     torch = pytest.importorskip("torch", reason="compares with PyTorch")
 

@@ -116,6 +116,34 @@ def test_memory_that_is_kept_is_noticed(training):
         assert peak(training) > PEAK[name_of(training)]
 
 
+# In sizes of the input, what an operation on a large one may take forward and backward, with its
+# result. Of a function of F the name says it.
+LARGE = {
+    **dict.fromkeys(
+        ("silu", "elu", "selu", "celu", "hardswish", "hardsigmoid", "mish", "softplus",
+         "leaky_relu", "logsigmoid", "sigmoid", "gelu", "softshrink"),
+        (None, 1.5, 2),
+    ),
+    "cummax": (lambda x: lucidlite.cummax(x, 1)[0], 6, 5),
+    # Written plainly it takes 4 and 8: a number for each pair of rows and each column.
+    "cdist": (lambda x: lucidlite.cdist(x[:, :16], x[:256, :16], 1.0), 1.5, 4),
+    "embedding": (lambda x: F.embedding(lucidlite.arange(1024) % 7, x), 1.1, 1.5),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LARGE)
+def test_memory_of_an_op(name):
+    """No array of temporary numbers as large as the input: they are made a block at a time."""
+    op, forward, backward = LARGE[name]
+    op = op or getattr(F, name)
+    x = lucidlite.randn(1024, 1024).requires_grad_()
+    size = x.nbytes
+    assert peak_of(lambda: op(x.detach())) <= forward * size
+    y = op(x)
+    g = lucidlite.ones_like(y)
+    assert peak_of(lambda: lucidlite.autograd.grad(y, x, g, retain_graph=True)) <= backward * size
+
+
 # -- products --------------------------------------------------------------------------------------
 
 
@@ -243,6 +271,8 @@ OPS = {
     "mul by a number": (lambda a: a["v"] * 2, 22, 48),
     "exp": (lambda a: a["v"].exp(), 24, 50),
     "relu": (lambda a: F.relu(a["v"]), 26, 60),
+    "silu": (lambda a: F.silu(a["v"]), 28, 60),
+    "gelu": (lambda a: F.gelu(a["v"]), 28, 60),
     "sum": (lambda a: a["v"].sum(), 26, 85),
     "view": (lambda a: a["v"].view(-1), 28, 62),
     "matmul": (lambda a: a["v"] @ a["v"], 34, 90),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import sys
+from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 
@@ -35,6 +36,7 @@ from lucidlite.training.settings import RUN, Settings
 from lucidlite.training.signals import Stopped
 from lucidlite.training.sources import Source, find_source
 from lucidlite.training.trainer import BEST, LAST, Trainer
+from lucidlite.watching import watch
 
 CURVES, PREDICTIONS = "curves.png", "predictions.png"
 # Settings that a run keeps when it goes on.
@@ -83,6 +85,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="go on with the run in FOLDER, by default the newest in runs/; its own settings count",
     )  # fmt: skip
     parser.add_argument("--no-plots", action="store_true", help="draw no pictures at the end")
+    parser.add_argument(
+        "--no-watch", action="store_true", help="don't look for mistakes that raise no error"
+    )
     parser.add_argument("--quiet", action="store_true", help="show no progress within epochs")
 
 
@@ -126,13 +131,21 @@ def run(args: argparse.Namespace) -> int:
         f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}; {doing} {folder}",
         flush=True,
     )
+    watched = nullcontext() if args.no_watch else watch(model, optimizer, log=_warn)
     try:
-        trainer.fit(resume=args.resume is not None)
+        with watched:
+            trainer.fit(resume=args.resume is not None)
     except Stopped as stop:
         print(_farewell(stop, settings, folder), file=sys.stderr)
         return 128 + stop.signal
     _finish(trainer, source, settings, folder, args)
     return 0
+
+
+def _warn(warning: Warning) -> None:
+    """Say it below the progress, without the line of the script that started us."""
+    lines = [line for line in str(warning).splitlines() if f"at {sys.argv[0]}:" not in line]
+    print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
 
 
 def _rate(text: str) -> float:

@@ -17,10 +17,11 @@ from lucidlite.callsite import error
 from lucidlite.cuda.nested import flattened, mapped, words
 from lucidlite.generator import current_generator
 from lucidlite.grad_mode import grad_mode
+from lucidlite.notes import Notes, watch
 from lucidlite.ops.precision import precision
+from lucidlite.optim.hooks import acting_hooks
 from lucidlite.tape import wrap
 from lucidlite.tensor import Tensor
-from lucidlite.notes import Notes, watch
 
 PATIENCE = 16  # calls in a row, beside the usual ones, of which none could be from a graph
 
@@ -303,7 +304,7 @@ def _check_optimizer(optimizer: Any, backend: Any) -> None:
             f"run {name}: its numbers would stay as they are",
             "use SGD, Adam or AdamW, or call its step() after the graphed one",
         )
-    if optimizer._step_pre_hooks or optimizer._step_post_hooks:
+    if acting_hooks(optimizer):
         raise refusal(f"call the step hooks of {name} each time", "do after it what they do")
     if any(p.backend is not backend for p in _parameters([optimizer])):
         raise refusal("update parameters of several devices", "graph a step for each")

@@ -7,10 +7,13 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lucidlite.callsite import error, pop_module, push_module
+from lucidlite.nn.brief import brief
 from lucidlite.nn.hooks import ModuleHooks
+from lucidlite.nn.html import module_html
 from lucidlite.nn.parameter import Buffer, Parameter
 from lucidlite.nn.tree import ModuleTree
 from lucidlite.tensor import Tensor
+from lucidlite.training_hints import NO_FORWARD, NO_SUPER
 
 TABLES = ("_parameters", "_buffers", "_modules")
 
@@ -20,6 +23,7 @@ def _forward_unimplemented(self: Module, *input: Any) -> None:
         NotImplementedError,
         f'Module [{type(self).__name__}] is missing the required "forward" function, '
         f"got {len(input)} inputs",
+        NO_FORWARD,
     )
 
 
@@ -131,7 +135,8 @@ class Module(ModuleHooks):
 
     def _check_name(self, kind: str, name: str, table: str) -> None:
         if table not in self.__dict__:
-            raise error(AttributeError, f"cannot assign {kind} before Module.__init__() call")
+            rule = f"cannot assign {kind} before Module.__init__() call"
+            raise error(AttributeError, rule, NO_SUPER)
         if not isinstance(name, str):
             raise error(TypeError, f"{kind} name should be a string. Got {_type_name(name)}")
         if "." in name:
@@ -166,9 +171,8 @@ class Module(ModuleHooks):
             kinds = ((Parameter, "parameters"), (ModuleTree, "module"), (Buffer, "buffer"))
             for kind, word in kinds:
                 if isinstance(value, kind):
-                    raise error(
-                        AttributeError, f"cannot assign {word} before Module.__init__() call"
-                    )
+                    rule = f"cannot assign {word} before Module.__init__() call"
+                    raise error(AttributeError, rule, NO_SUPER)
             object.__setattr__(self, name, value)
         elif isinstance(value, Parameter):
             self._vacate(name, "_parameters")
@@ -225,6 +229,10 @@ class Module(ModuleHooks):
     def _get_name(self) -> str:
         return type(self).__name__
 
+    def _brief(self) -> str:
+        """What an error calls this module: 'Linear(256 -> 10)'."""
+        return brief(self)
+
     def extra_repr(self) -> str:
         """Override to print a layer's settings; several lines are printed one below the other."""
         return ""
@@ -234,6 +242,9 @@ class Module(ModuleHooks):
         settings = extra.split("\n") if extra else []
         children = (f"({name}): {module!r}" for name, module in self._modules.items())
         return layout(self._get_name(), settings, children)
+
+    def _repr_html_(self) -> str:
+        return module_html(self)
 
 
 def layout(name: str, settings: list[str], children: Iterable[str]) -> str:

@@ -116,7 +116,9 @@ class BatchNorm1d(_BatchNorm):
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() not in (2, 3):
             raise error(
-                ValueError, f"BatchNorm1d: expected 2D or 3D input (got {input.dim()}D input)"
+                ValueError,
+                f"BatchNorm1d: expected 2D or 3D input (got {input.dim()}D input)",
+                "images (N, C, H, W) are for BatchNorm2d" if input.dim() == 4 else "",
             )
 
 
@@ -128,7 +130,11 @@ class BatchNorm2d(_BatchNorm):
 
     def _check_input_dim(self, input: Tensor) -> None:
         if input.dim() != 4:
-            raise error(ValueError, f"BatchNorm2d: expected 4D input (got {input.dim()}D input)")
+            raise error(
+                ValueError,
+                f"BatchNorm2d: expected 4D input (got {input.dim()}D input)",
+                "(N, C) and (N, C, L) are for BatchNorm1d" if input.dim() in (2, 3) else "",
+            )
 
 
 class _InstanceNorm(_BatchNorm):

@@ -12,6 +12,7 @@ from lucidlite.hooks import HookTable, RemovableHandle, add_hook
 from lucidlite.nn.convert import ModuleConversion
 from lucidlite.nn.parameter import Parameter
 from lucidlite.tensor import Tensor
+from lucidlite.training_hints import for_no_state, for_state_dict
 
 EXTRA_STATE = "_extra_state"
 
@@ -128,6 +129,7 @@ class ModuleState(ModuleConversion):
             raise error(
                 TypeError,
                 f"load_state_dict: expected state_dict to be dict-like, got {type(state_dict)}",
+                for_no_state(state_dict),
             )
         metadata = getattr(state_dict, "_metadata", None) or {}
         keys = _IncompatibleKeys([], [])
@@ -144,6 +146,7 @@ class ModuleState(ModuleConversion):
             raise error(
                 RuntimeError,
                 f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{lines}",
+                for_state_dict(keys[0], keys[1], state_dict),
             )
         return keys
 
