@@ -125,7 +125,7 @@ LARGE = {
         (None, 1.5, 2),
     ),
     "cummax": (lambda x: lucidlite.cummax(x, 1)[0], 6, 5),
-    # Written plainly it takes 4 and 8: a number for each pair of rows and each column.
+    # Written plainly it takes 4 forward: a number for each pair of rows and each column.
     "cdist": (lambda x: lucidlite.cdist(x[:, :16], x[:256, :16], 1.0), 1.5, 4),
     "embedding": (lambda x: F.embedding(lucidlite.arange(1024) % 7, x), 1.1, 1.5),
 }  # fmt: skip
