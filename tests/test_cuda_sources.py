@@ -7,6 +7,7 @@ LUCIDLITE_TEST_ALL=1 compiles each source for each architecture, with 64-bit ind
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import kernel_tour
 import numpy as np
@@ -19,7 +20,7 @@ from lucidlite.backends.cupy_kernels import launch
 
 ARCHITECTURES = (75, 80, 86, 89, 90, 100, 120)
 DTYPES = ("float32", "float16", "float64")
-FAMILIES = sorted(path.stem for path in launch.SOURCES.glob("*.cu"))
+FAMILIES = sorted(path.stem for path in Path(launch.SOURCES).glob("*.cu"))
 WHOLE = os.environ.get("LUCIDLITE_TEST_ALL", "0") not in ("", "0")
 # One row of the table of operations in so many, where each is run several times.
 EVERY = 1 if WHOLE else 2

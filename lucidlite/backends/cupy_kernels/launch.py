@@ -8,16 +8,16 @@ in its own cache on the disk.
 from __future__ import annotations
 
 import functools
+import os
 import re
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lucidlite.backends.kernels import Array
 
-SOURCES = Path(__file__).parents[1] / "cuda"
+SOURCES = os.path.join(os.path.dirname(os.path.dirname(__file__)), "cuda")
 OPTIONS = ("--std=c++17",)
 TYPES = {"e": "FLOAT16", "f": "FLOAT32", "d": "FLOAT64"}
 MOST_BLOCKS = 1 << 20  # the loop in the kernel does the rest
@@ -47,7 +47,8 @@ def parameters(family: str) -> dict[str, tuple[str, ...]]:
 
 @functools.cache
 def _text(name: str) -> str:
-    return (SOURCES / name).read_text(encoding="utf-8")
+    with open(os.path.join(SOURCES, name), encoding="utf-8") as file:
+        return file.read()
 
 
 def _scalars(char: str, large: bool) -> dict[str, Callable[[Any], Any]]:
