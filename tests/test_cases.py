@@ -194,6 +194,8 @@ WITHOUT_ROW = {
         clear_autocast_cache get_autocast_dtype is_autocast_cache_enabled is_autocast_enabled
     """,
     "lucidlite's own": "Tensor.version_cell Tensor.bump_version",
+    "test_summary.py": "summary",
+    "test_watch.py": "watch",
     "test_backward_steps.py": "Tensor.backward_steps",
     "test_cuda.py": "Tensor.cuda Tensor.get_device Tensor.pin_memory Tensor.is_pinned",
     "test_printing.py": "Tensor.__format__ Tensor.__repr__",
@@ -212,8 +214,9 @@ SPECIAL = {name for name in vars(lucidlite.Tensor) if name.startswith("__")} - {
 
 
 def public_callables():
-    for name, value in vars(lucidlite).items():
-        method = getattr(lucidlite.Tensor, name, None) is value  # relu_ and its like, once used
+    for name in dir(lucidlite):  # those too that load on first access
+        value = getattr(lucidlite, name)
+        method = getattr(lucidlite.Tensor, name, None) is value  # relu_ and its like
         if not name.startswith("_") and inspect.isfunction(value) and not method:
             yield name
     for name in dir(lucidlite.Tensor):
