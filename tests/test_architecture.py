@@ -111,10 +111,10 @@ OUTER = FLOORS["F9 outer rooms"].split()
 OPTIONAL = {"cupy", "cudnn", "matplotlib", "tqdm", "PIL"}
 HEAVY = {"datasets.download": {"urllib", "http", "ssl"}}
 # Files that load modules by name: the front doors of the package and of the command line, a user's
-# model file, looks at what is installed.
+# model file, looks at what is installed; the backend of a device that most don't ask for.
 BY_NAME = {
-    "lucidlite", "cli", "training.build", "commands.doctor", "commands.gpu", "parity.source",
-    "backends.cupy_kernels.probe",
+    "lucidlite", "backends", "cli", "training.build", "commands.doctor", "commands.gpu",
+    "backends.cupy_kernels.probe", "parity.source",
 }  # fmt: skip
 
 # Gives a user's file an import statement of its own.

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import importlib
+
 from lucidlite.backends import cuda, cudnn, mps
 from lucidlite.backends.base import Backend
-from lucidlite.backends.cupy_backend import make_backend
 from lucidlite.backends.numpy_backend import NumPyBackend
 from lucidlite.device import Device, default_device
 
@@ -23,7 +24,9 @@ def get_backend(device: str | int | Device) -> Backend:
         device = Device(device)
     found = _backends.get(device)
     if found is None:
-        made = make_backend(device)
+        # Its kernels load with it: importing lucidlite stays close to importing NumPy.
+        gpu = importlib.import_module("lucidlite.backends.cupy_backend")
+        made: Backend = gpu.make_backend(device)
         # "cuda" and "cuda:0" are one device, so one backend
         found = _backends[device] = _backends.setdefault(made.device, made)
     return found
