@@ -27,7 +27,6 @@ from lucidlite.autograd import (
 )
 from lucidlite.backends import get_default_device
 from lucidlite.backends.cuda import get_float32_matmul_precision, set_float32_matmul_precision
-from lucidlite.backends.cupy_kernels.memory import OutOfMemoryError
 from lucidlite.creation import (
     arange,
     as_tensor,
@@ -78,7 +77,6 @@ from lucidlite.dtypes import (
 from lucidlite.dtypes import float_ as float
 from lucidlite.dtypes import int_ as int
 from lucidlite.generator import Generator, default_generator
-from lucidlite.interop import asarray, from_dlpack
 from lucidlite.ops.activation import erf, log_softmax, relu, sigmoid, softmax, tanh
 from lucidlite.ops.arranging import (
     atleast_1d,
@@ -155,7 +153,6 @@ from lucidlite.ops.diagonals import (
     tril,
     triu,
 )
-from lucidlite.ops.distance import cosine_similarity, pairwise_distance
 from lucidlite.ops.distinct import (
     bincount,
     bucketize,
@@ -179,14 +176,6 @@ from lucidlite.ops.elementwise import (
     sub,
 )
 from lucidlite.ops.extremes import amax, amin, aminmax, argmax, argmin, max, min
-from lucidlite.ops.facts import (
-    broadcast_shapes,
-    can_cast,
-    is_inference,
-    is_same_size,
-    is_signed,
-)
-from lucidlite.ops.feature_dropout import alpha_dropout, feature_alpha_dropout
 from lucidlite.ops.gates import prelu, rrelu
 from lucidlite.ops.gather import gather, masked_select, scatter_add, take_along_dim
 from lucidlite.ops.indexing import index_select, narrow, nonzero, select
@@ -332,14 +321,25 @@ from lucidlite.threads import get_num_threads, set_num_threads
 
 if TYPE_CHECKING:
     from lucidlite import accelerator, amp, cuda, linalg, nn, optim, profiler, utils
-    from lucidlite.amp import autocast
+    from lucidlite.amp import GradScaler, autocast
     from lucidlite.amp.autocast_mode import (
         clear_autocast_cache,
         get_autocast_dtype,
         is_autocast_cache_enabled,
         is_autocast_enabled,
     )
+    from lucidlite.backends.cupy_kernels.memory import OutOfMemoryError
     from lucidlite.costs import summary
+    from lucidlite.interop import asarray, from_dlpack
+    from lucidlite.ops.distance import cosine_similarity, pairwise_distance
+    from lucidlite.ops.facts import (
+        broadcast_shapes,
+        can_cast,
+        is_inference,
+        is_same_size,
+        is_signed,
+    )
+    from lucidlite.ops.feature_dropout import alpha_dropout, feature_alpha_dropout
     from lucidlite.serialization import load, save
     from lucidlite.watching import watch
 
@@ -358,29 +358,41 @@ greater, greater_equal, less, less_equal, not_equal = gt, ge, lt, le, ne
 # These load when they are first asked for: importing lucidlite stays close to importing NumPy.
 _LATER = {
     "accelerator": "lucidlite.accelerator",
-    "GradScaler": "lucidlite.amp",
+    "alpha_dropout": "lucidlite.ops.feature_dropout",
     "amp": "lucidlite.amp",
+    "asarray": "lucidlite.interop",
     "autocast": "lucidlite.amp",
+    "broadcast_shapes": "lucidlite.ops.facts",
+    "can_cast": "lucidlite.ops.facts",
     "clear_autocast_cache": "lucidlite.amp.autocast_mode",
+    "cosine_similarity": "lucidlite.ops.distance",
     "cuda": "lucidlite.cuda",
     "datasets": "lucidlite.datasets",
+    "feature_alpha_dropout": "lucidlite.ops.feature_dropout",
+    "from_dlpack": "lucidlite.interop",
     "get_autocast_dtype": "lucidlite.amp.autocast_mode",
+    "GradScaler": "lucidlite.amp",
     "is_autocast_cache_enabled": "lucidlite.amp.autocast_mode",
     "is_autocast_enabled": "lucidlite.amp.autocast_mode",
+    "is_inference": "lucidlite.ops.facts",
+    "is_same_size": "lucidlite.ops.facts",
+    "is_signed": "lucidlite.ops.facts",
     "linalg": "lucidlite.linalg",
     "load": "lucidlite.serialization",
     "models": "lucidlite.models",
     "nn": "lucidlite.nn",
     "optim": "lucidlite.optim",
+    "OutOfMemoryError": "lucidlite.backends.cupy_kernels.memory",
+    "pairwise_distance": "lucidlite.ops.distance",
     "parity": "lucidlite.parity",
     "profiler": "lucidlite.profiler",
     "save": "lucidlite.serialization",
     "summary": "lucidlite.costs",
     "training": "lucidlite.training",
     "utils": "lucidlite.utils",
+    "viz": "lucidlite.viz",
     "watch": "lucidlite.watching",
     "watching": "lucidlite.watching",
-    "viz": "lucidlite.viz",
 }
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.engine import backward as run_backward
 from lucidlite.engine import gradients
-from lucidlite.engine_checks import detect_anomaly, seeds, set_detect_anomaly
+from lucidlite.engine_checks import check_inputs, detect_anomaly, seeds, set_detect_anomaly
 from lucidlite.grad_mode import (
     enable_grad,
     inference_mode,
@@ -43,7 +43,8 @@ Tensors = Tensor | Sequence[Tensor]
 
 
 def _listed(tensors: Any) -> list[Any]:
-    return [tensors] if isinstance(tensors, Tensor) or tensors is None else list(tensors)
+    several = isinstance(tensors, Iterable) and not isinstance(tensors, Tensor)
+    return list(tensors) if several else [tensors]
 
 
 def backward(
@@ -58,7 +59,7 @@ def backward(
     given = [None] * len(outputs) if grad_tensors is None else _listed(grad_tensors)
     start = _matched("backward", outputs, given)
     keep = create_graph if retain_graph is None else retain_graph
-    wanted = None if inputs is None else _listed(inputs)
+    wanted = None if inputs is None else check_inputs("backward", inputs)
     run_backward(outputs, start, keep, create_graph, wanted)
 
 
@@ -98,16 +99,10 @@ def grad(
         )
     if materialize_grads and allow_unused is False:
         raise error(ValueError, "grad: materialize_grads needs allow_unused to be True or None")
-    outs, ins = _listed(outputs), _listed(inputs)
+    outs = _listed(outputs)
     given = [None] * len(outs) if grad_outputs is None else _listed(grad_outputs)
     start = _matched("grad", outs, given)
-    for tensor in ins:
-        if not tensor.requires_grad:
-            raise error(
-                RuntimeError,
-                "grad: one of the differentiated Tensors does not require grad, "
-                f"got shape={tuple(tensor.shape)}",
-            )
+    ins = check_inputs("grad", inputs)
     keep = create_graph if retain_graph is None else retain_graph
     found: list[Any] = gradients(outs, start, ins, keep, create_graph)
     for index, result in enumerate(found):

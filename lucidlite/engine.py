@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 from lucidlite.engine_checks import (
     anomaly,
     check_finite,
-    check_inputs,
     check_shape,
     keep_whole,
+    replaced_all,
     run_hooks,
     run_output_hooks,
     tell_place,
@@ -151,8 +151,7 @@ def call_vjp(node: Node, grads: Grads) -> tuple[Tensor | None, ...]:
             raise wrong_count(node, results)
         if node.hooks is not None:
             for hook in node.hooks.get("post"):
-                replaced = hook(results, tuple(grads))
-                results = results if replaced is None else replaced
+                results = replaced_all(hook(results, tuple(grads)), results)
             keep_whole(results)
         if anomaly.enabled:
             check_finite(node, results, grads)
@@ -233,7 +232,6 @@ def gradients(
     create_graph: bool,
 ) -> Grads:
     """The gradients of ``tensors`` with respect to ``inputs``; nothing is accumulated."""
-    check_inputs(inputs)
     walk = Walk(retain_graph, create_graph)
     targets = [gradient_edge(tensor) for tensor in inputs]
     walk.start(tensors, grads, targets)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -88,10 +88,23 @@ def check_finite(node: Node, results: Sequence[Any], incoming: Sequence[Any] = (
                 raise refuse(node, index, grad, incoming)
 
 
-def check_inputs(inputs: Sequence[TensorBase]) -> None:
-    """Refuse no inputs at all: everything is asked for by leaving them out."""
-    if not inputs:
-        raise error(RuntimeError, "backward: the inputs argument cannot be empty, got inputs=[]")
+def check_inputs(op: str, inputs: Any) -> list[Any]:
+    """What gradients are asked for, one tensor or several, as a list; no others and not none."""
+    several = isinstance(inputs, Iterable) and not isinstance(inputs, TensorBase)
+    found = list(inputs) if several else [inputs]
+    if not found:
+        raise error(RuntimeError, f"{op}: the inputs argument cannot be empty, got inputs=[]")
+    for index, tensor in enumerate(found):
+        if not isinstance(tensor, TensorBase):
+            kind = type(tensor).__name__
+            raise error(RuntimeError, f"{op}: all inputs have to be Tensors, got {kind}")
+        if not tensor.requires_grad:
+            raise error(
+                RuntimeError,
+                f"{op}: one of the differentiated Tensors does not require grad, "
+                f"got shape={tuple(tensor.shape)} for inputs[{index}]",
+            )
+    return found
 
 
 def wrong_count(node: Node, results: Sequence[Any]) -> RuntimeError:
@@ -152,11 +165,11 @@ def run_output_hooks(node: Node, grads: list[Tensor | None]) -> None:
                 grads[nr] = run_hooks(node.hooks.tables.get(nr), grad, node)
         for hook in node.hooks.get("pre"):
             try:
-                replaced = hook(tuple(grads))
+                found = replaced_all(hook(tuple(grads)), grads)
+                grads[:] = [replaced(*pair) for pair in zip(found, grads, strict=True)]
             except Exception as problem:
                 tell_place(problem, node, "in a hook on the gradient of")
                 raise
-            grads[:] = grads if replaced is None else replaced
     for nr, held in (node.retained or {}).items():
         tensor, grad = held(), grads[nr]
         if tensor is not None and grad is not None:
@@ -173,18 +186,38 @@ def keep_whole(grads: Sequence[Any]) -> None:
 
 def hooked(hook: Any, grad: Any) -> Any:
     """What a tensor hook makes of a gradient: its return value, where it isn't None."""
-    replaced = hook(grad)
-    if replaced is None:
-        return grad
-    if not isinstance(replaced, TensorBase):
-        raise error(TypeError, f"hook: expected Tensor or None, got {type(replaced).__name__}")
-    if replaced.array.shape != grad.array.shape:
+    returned = hook(grad)
+    return grad if returned is None else replaced(returned, grad)
+
+
+def replaced(returned: Any, grad: Any) -> Any:
+    """A gradient of a hook's in place of ``grad``."""
+    if returned is not None and not isinstance(returned, TensorBase):
+        raise error(TypeError, f"hook: expected Tensor or None, got {type(returned).__name__}")
+    if returned is not None and grad is not None and returned.array.shape != grad.array.shape:
         raise error(
             RuntimeError,
-            f"hook: the gradient has changed shape, got {tuple(replaced.shape)}, "
+            f"hook: the gradient has changed shape, got {tuple(returned.shape)}, "
             f"expected {tuple(grad.shape)}",
         )
-    return replaced
+    return returned
+
+
+def replaced_all(returned: Any, grads: Sequence[Any]) -> Sequence[Any]:
+    """What a node's hook makes of its gradients: as many, or None for those there are."""
+    if returned is None:
+        return grads
+    if not isinstance(returned, (tuple, list)):
+        raise error(TypeError, f"hook: expected tuple or None, got {type(returned).__name__}")
+    if len(returned) != len(grads):
+        raise error(
+            RuntimeError,
+            f"hook: returned an incorrect number of values, got {len(returned)}, "
+            f"expected {len(grads)}",
+        )
+    for grad in returned:
+        replaced(grad, None)
+    return returned
 
 
 _start_hooks: HookTable = OrderedDict()
@@ -207,6 +240,9 @@ def seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
 def _seeds(op: str, tensors: Sequence[Any], given: Sequence[Any]) -> list[Any]:
     out = []
     for index, (tensor, grad) in enumerate(zip(tensors, given, strict=True)):
+        if not isinstance(tensor, TensorBase):
+            kind = type(tensor).__name__
+            raise error(TypeError, f"{op}: expected Tensors to start from, got {kind}")
         if not tensor.requires_grad:
             raise error(
                 RuntimeError,

@@ -84,8 +84,8 @@ def is_inference_mode_enabled() -> bool:
 class _Decorating(_Switch):
     """``@no_grad`` works without parentheses too."""
 
-    def __new__(cls, function: Any = None) -> Any:
-        return cls()(function) if callable(function) else super().__new__(cls)
+    def __new__(cls, *args: Any, **_kwargs: Any) -> Any:
+        return cls()(args[0]) if args and callable(args[0]) else super().__new__(cls)
 
 
 class no_grad(_Decorating):

@@ -146,8 +146,8 @@ PRINTED: dict[str, str] = {
     "cross_entropy_grad": "LogSoftmaxBackwardDataBackward0",
 }
 
-_GRADIENT = re.compile(r"(.+?)(?:_input|_weight)?_(?:grad|backward)")
-_NEW_WORD = re.compile(r"(?:^|_|(?<=\d))([a-z])")
+_GRADIENT = r"(.+?)(?:_input|_weight)?_(?:grad|backward)"
+_NEW_WORD = r"(?:^|_|(?<=\d))([a-z])"
 
 
 def node_name(vjp_name: str) -> str:
@@ -165,7 +165,7 @@ def node_name(vjp_name: str) -> str:
     printed = PRINTED.get(op)
     if printed is not None:
         return printed
-    gradient = _GRADIENT.fullmatch(op)
+    gradient = re.fullmatch(_GRADIENT, op)
     if gradient is not None:
         return node_name(gradient[1]).rstrip("0123456789") + "Backward0"
-    return _NEW_WORD.sub(lambda word: word[1].upper(), op) + "Backward0"
+    return re.sub(_NEW_WORD, lambda word: word[1].upper(), op) + "Backward0"

@@ -31,7 +31,7 @@ class Picture(NamedTuple):
     """A PNG with what it shows: ``low`` and ``high`` are the values at the ends of its scale.
 
     ``scale`` is "grey" (black to white), "diverging" (blue, white at 0, red), "colour" (three
-    channels as red, green and blue) or "windows"; ``tiles`` are (rows, columns) of planes.
+    channels as red, green and blue) or "windows".
     """
 
     png: bytes
@@ -39,7 +39,6 @@ class Picture(NamedTuple):
     height: int
     low: float | None
     high: float | None
-    tiles: tuple[int, int]
     scale: str
 
     @property
@@ -55,19 +54,19 @@ def planes(values: Array, scale: str, columns: int | None = None) -> Picture:
     if scale == "diverging" and low is not None and high is not None:
         high = max(-low, high)
         low = -high
-    levels = tiled(_levels(values, low, high), columns, GAP)
-    png = encode(levels, palette(*(_DIVERGING if scale == "diverging" else GREY)))
-    height, width = levels.shape
-    return Picture(png, width, height, low, high, grid(len(values), columns), scale)
+    whole = tiled(levels(values, low, high), columns, GAP)
+    png = encode(whole, palette(*(_DIVERGING if scale == "diverging" else GREY)))
+    height, width = whole.shape
+    return Picture(png, width, height, low, high, scale)
 
 
 def colours(values: Array, columns: int | None = None) -> Picture:
     """(n, 3, height, width) values as n tiles, the channels as red, green and blue."""
     low, high = (0.0, 255.0) if values.dtype == np.uint8 else limits(values)
-    levels = _levels(values, low, high, 255)
+    shades = levels(values, low, high, 255)
     strange: Array = np.any(~np.isfinite(values), axis=1)
     tiles = []
-    for each, wrong in zip(levels, strange, strict=True):
+    for each, wrong in zip(shades, strange, strict=True):
         pixels = np.full((*each.shape[1:], 4), 255, np.uint8)
         pixels[..., :3] = each.transpose(1, 2, 0)
         pixels[wrong, :3] = _MAGENTA
@@ -75,7 +74,7 @@ def colours(values: Array, columns: int | None = None) -> Picture:
     whole = tiled(np.stack(tiles), columns, 0)
     height, width = whole.shape[:2]
     png = encode(whole)
-    return Picture(png, width, height, low, high, grid(len(values), columns), "colour")
+    return Picture(png, width, height, low, high, "colour")
 
 
 def limits(values: Array) -> tuple[float | None, float | None]:
@@ -84,15 +83,13 @@ def limits(values: Array) -> tuple[float | None, float | None]:
     return (float(finite.min()), float(finite.max())) if finite.size else (None, None)
 
 
-def grid(count: int, columns: int | None) -> tuple[int, int]:
-    """(rows, columns) for so many tiles, about as many of one as of the other."""
-    columns = columns or math.ceil(math.sqrt(count))
-    return -(-count // columns), columns
-
-
 def tiled(tiles: Array, columns: int | None, gap: int) -> Array:
-    """(n, height, width, ...) tiles as one array, a pixel of ``gap`` between two."""
-    rows, columns = grid(len(tiles), columns)
+    """(n, height, width, ...) tiles as one array, a pixel of ``gap`` between two.
+
+    Without ``columns`` there are about as many of them as rows.
+    """
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    rows = -(-len(tiles) // columns)
     height, width = tiles.shape[1:3]
     shape = rows * (height + 1) - 1, columns * (width + 1) - 1, *tiles.shape[3:]
     whole = np.full(shape, gap, np.uint8)
@@ -102,24 +99,19 @@ def tiled(tiles: Array, columns: int | None, gap: int) -> Array:
     return whole
 
 
-def _levels(values: Array, low: float | None, high: float | None, top: int = _LEVELS - 1) -> Array:
+def levels(values: Array, low: float | None, high: float | None, top: int = _LEVELS - 1) -> Array:
     """Each value's place between ``low`` and ``high`` as 0 to ``top``; the middle if they meet."""
     wide = values.astype(np.float64)
     finite = np.isfinite(wide)
     if low is None or high is None or low == high:
-        levels = np.full(values.shape, (top + 1) // 2, np.uint8)
+        found = np.full(values.shape, (top + 1) // 2, np.uint8)
     else:
         half = high / 2 - low / 2  # halves: a difference could be more than a float holds
         share = (np.where(finite, wide, low) / 2 - low / 2) / half
-        levels = np.rint(share * top).clip(0, top).astype(np.uint8)
+        found = np.rint(share * top).clip(0, top).astype(np.uint8)
     if top < NOT_FINITE:
-        levels[~finite] = NOT_FINITE
-    return levels
-
-
-def grey_levels(values: Array) -> Array:
-    """The palette rows of values, from their least to their largest."""
-    return _levels(values, *limits(values))
+        found[~finite] = NOT_FINITE
+    return found
 
 
 @cache

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 
 from lucidlite.callsite import error
@@ -119,6 +118,8 @@ def reason(name: str) -> str:
 
 def nearest(name: str, names: Iterable[str]) -> str:
     """The public name that is spelt most like ``name``, '' where none is close."""
+    from difflib import get_close_matches
+
     return next(iter(get_close_matches(name, [n for n in names if n[0] != "_"], 1, 0.7)), "")
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from lucidlite.engine import Grads, Tensors, Walk, accumulate
-from lucidlite.engine_checks import check_inputs, keep_whole
+from lucidlite.engine_checks import keep_whole
 from lucidlite.ops.precision import gradient_mode
 from lucidlite.tape import AccumulateGrad, Node, gradient_edge
 
@@ -59,11 +60,18 @@ class _Dry(_Shown):
 
 
 def _steps(walk: Walk) -> Iterator[Step]:
+    # The heap in order, kept beside it: to sort it anew at every step takes long where many wait.
+    waiting = [node for _, node in sorted(walk.heap, key=lambda each: each[0])]
+    known = set(waiting)
     while walk.heap:
         with gradient_mode(walk.create_graph):
             node, incoming, outgoing = walk.step()
-        pending = tuple([waiting for _, waiting in sorted(walk.heap, key=lambda each: each[0])])
-        yield Step(node, tuple(incoming), tuple(outgoing), pending)
+        waiting.remove(node)
+        for edge in node.edges:
+            if edge is not None and edge[0] in walk.inboxes and edge[0] not in known:
+                known.add(edge[0])
+                insort(waiting, edge[0], key=lambda each: -each.number)
+        yield Step(node, tuple(incoming), tuple(outgoing), tuple(waiting))
 
 
 def steps(
@@ -75,8 +83,6 @@ def steps(
 ) -> Iterator[Step]:
     """``engine.backward``, a Step for each node it visits."""
     walk = _Shown(retain_graph, create_graph)
-    if inputs is not None:
-        check_inputs(inputs)
     wanted = {id(each): each for each in inputs or ()}.values()
     targets = [gradient_edge(each) for each in wanted]
     walk.start(tensors, grads, targets)

@@ -33,7 +33,7 @@ from lucidlite.dtypes import (
     uint8,
 )
 from lucidlite.engine import backward
-from lucidlite.engine_checks import check_assigned, seeds
+from lucidlite.engine_checks import check_assigned, check_inputs, seeds
 from lucidlite.hooks import RemovableHandle, add_hook
 from lucidlite.ops import (
     activation,
@@ -443,7 +443,7 @@ class Tensor(TensorBase, concrete=True):
         Semantics: torch.Tensor.backward.
         """
         keep = create_graph if retain_graph is None else retain_graph
-        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+        wanted = None if inputs is None else check_inputs("backward", inputs)
         backward([self], seeds("backward", [self], [gradient]), keep, create_graph, wanted)
 
     def backward_steps(
@@ -468,7 +468,7 @@ class Tensor(TensorBase, concrete=True):
         AccumulateGrad 48618.5
         """
         keep = create_graph if retain_graph is None else retain_graph
-        wanted = [inputs] if isinstance(inputs, Tensor) else inputs
+        wanted = None if inputs is None else check_inputs("backward_steps", inputs)
         start = seeds("backward_steps", [self], [gradient])
         return steps([self], start, keep, create_graph, wanted)
 

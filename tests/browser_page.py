@@ -51,7 +51,7 @@ const problems = (scene) => {
       }
     }
     const [start, end] = [edge.points[0], edge.points[edge.points.length - 1]];
-    if (Math.abs(start[1] - edge.source.y - edge.source.h) > 0.5) bad.push(`${name} starts elsewhere`);
+    if (Math.abs(start[1] - edge.source.y - edge.source.cardHeight) > 0.5) bad.push(`${name} starts elsewhere`);
     if (Math.abs(end[1] - edge.target.y) > 0.5) bad.push(`${name} ends elsewhere`);
   }
   return bad;

@@ -89,7 +89,7 @@ FLOORS = {
     """,
     "F8 the front door": "lucidlite",
     "F9 outer rooms": """
-        models training.modes tables profiler.events profiler.watched profiler.recorder
+        models training.modes tables kept profiler.events profiler.watched profiler.recorder
         profiler.table profiler.trace profiler.session profiler costs.multiply_adds costs.measured
         costs.layers costs.model costs training.signals training.sources training.settings
         training.build training.metrics training.progress training.predictions training.report
@@ -109,7 +109,7 @@ OUTER = FLOORS["F9 outer rooms"].split()
 
 # Imported inside functions, and only there: what may be missing, and what is slow to load.
 OPTIONAL = {"cupy", "cudnn", "matplotlib", "tqdm", "PIL"}
-HEAVY = {"datasets.download": {"urllib", "http", "ssl"}}
+HEAVY = {"datasets.download": {"urllib", "http", "ssl"}, "scope": {"difflib"}}
 # Files that load modules by name: the front doors of the package and of the command line, a user's
 # model file, looks at what is installed; the backend of a device that most don't ask for.
 BY_NAME = {

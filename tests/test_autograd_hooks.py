@@ -281,7 +281,7 @@ def inference(T):
         seen = [T.is_grad_enabled(), T.is_inference_mode_enabled()]
         seen += [y.requires_grad, y.is_inference()]
         y.add_(1)
-        with T.inference_mode(False):
+        with T.inference_mode(mode=False):
             seen.append(T.is_inference_mode_enabled())
     z = y.clone()
     seen += [z.is_inference(), y[0].is_inference(), v.is_inference(), (y + 1).requires_grad]
@@ -297,6 +297,14 @@ def gradients_of_modes(T):
         z = y * 3
     (y + z).sum().backward()
     return x.grad
+
+
+@works
+def backward_to_a_generators_tensors(T):
+    layer, x = T.nn.Linear(3, 1), leaf(T)
+    loss = (layer(x) * 0).sum() + sum((p * p).sum() for p in layer.parameters())
+    loss.backward(inputs=layer.parameters())
+    return [x.grad, *(p.grad is not None for p in layer.parameters())]
 
 
 @works.each

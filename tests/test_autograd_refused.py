@@ -173,6 +173,69 @@ def an_inference_tensor_that_requires_grad(T):
     y.requires_grad_()
 
 
+def hooked(T, before, hook):
+    """A node's hook that returns what it shouldn't; the gradient would be wrong, not refused."""
+    y = leaf(T) * 2
+    register = y.grad_fn.register_prehook if before else y.grad_fn.register_hook
+    register(lambda *grads: hook(grads[0]))
+    y.backward(T.tensor([1.0, 2.0, 3.0]))
+
+
+@refused
+def a_prehook_that_returns_a_tensor(T):
+    hooked(T, True, lambda grads: grads[0])
+
+
+@refused
+def a_prehook_that_returns_too_many(T):
+    hooked(T, True, lambda grads: (grads[0], grads[0]))
+
+
+@refused
+def a_prehook_that_returns_none_at_all(T):
+    hooked(T, True, lambda _: ())
+
+
+@refused
+def a_prehook_that_returns_a_number(T):
+    hooked(T, True, lambda _: (2.0,))
+
+
+@refused
+def a_prehook_that_changes_the_shape(T):
+    hooked(T, True, lambda grads: (grads[0][:1],))
+
+
+@refused
+def a_nodes_hook_that_returns_a_tensor(T):
+    hooked(T, False, lambda grads: grads[0])
+
+
+@refused
+def a_nodes_hook_that_returns_too_many(T):
+    hooked(T, False, lambda grads: (*grads, None))
+
+
+@refused
+def a_nodes_hook_that_returns_a_number(T):
+    hooked(T, False, lambda grads: (2.0, *grads[1:]))
+
+
+@refused
+def gradients_of_a_number(T):
+    T.autograd.grad(leaf(T).sum(), [3])
+
+
+@refused
+def backward_to_a_number(T):
+    leaf(T).sum().backward(inputs=[3])
+
+
+@refused
+def backward_to_what_requires_no_gradient(T):
+    leaf(T).sum().backward(inputs=[T.ones(3)])
+
+
 @refused.each
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_as_in_pytorch(script):

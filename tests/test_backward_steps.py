@@ -79,7 +79,7 @@ def test_incoming_is_the_sum_of_what_was_sent():
                 np.testing.assert_allclose(values(grad), sum(parts), rtol=1e-6)
         assert len(step.outgoing) == len(step.node.edges)
         for edge, grad in zip(step.node.edges, step.outgoing, strict=True):
-            assert (edge is None) == (grad is None) or grad is None
+            assert edge is not None or grad is None
             if grad is not None:
                 assert tuple(grad.shape) == edge[0].metas[edge[1]][0]
                 sent.setdefault(edge, []).append(values(grad))

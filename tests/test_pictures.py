@@ -7,7 +7,7 @@ import io
 import numpy as np
 import pytest
 
-from lucidlite.pictures import colours, grid, limits, planes, shown, thinned
+from lucidlite.pictures import colours, limits, planes, shown, thinned, tiled
 from lucidlite.png import encode
 
 BLUE, WHITE, RED = (33, 102, 172, 255), (255, 255, 255, 255), (178, 24, 43, 255)
@@ -36,7 +36,7 @@ def test_a_palette_is_looked_up():
 
 def test_grey_goes_from_black_to_white():
     picture = planes(np.array([[[-1.0, 0.0], [1.0, 3.0]]]), "grey")
-    assert (picture.low, picture.high, picture.tiles, picture.scale) == (-1.0, 3.0, (1, 1), "grey")
+    assert (picture.low, picture.high, picture.scale) == (-1.0, 3.0, "grey")
     found = decoded(picture.png)
     assert found[..., 0].tolist() == [[0, 63], [128, 255]]
     assert (found[..., :3] == found[..., :1]).all()
@@ -102,7 +102,6 @@ def test_integers_and_bools():
 def test_tiles_stand_side_by_side_with_clear_gaps():
     values = np.arange(5.0)[:, None, None] + np.zeros((1, 2, 3))
     picture = planes(values, "grey")
-    assert picture.tiles == (2, 3)
     assert (picture.height, picture.width) == (2 * 2 + 1, 3 * 3 + 2)
     found = decoded(picture.png)
     assert found.shape == (5, 11, 4)
@@ -111,7 +110,8 @@ def test_tiles_stand_side_by_side_with_clear_gaps():
     assert found[0, [0, 4, 8], 0].tolist() == [0, 63, 128]
     assert found[3, [0, 4], 0].tolist() == [192, 255]
     assert (found[3:, 8:] == CLEAR).all()
-    assert planes(values, "grey", 5).tiles == (1, 5)
+    in_a_row = planes(values, "grey", 5)
+    assert (in_a_row.height, in_a_row.width) == (2, 5 * 3 + 4)
 
 
 def test_three_channels_are_a_colour():
@@ -119,17 +119,18 @@ def test_three_channels_are_a_colour():
     values[0, :, 0, 0] = 1.0, 0.0, 0.5
     values[1, 2, 0, 1] = np.nan
     picture = colours(values)
-    assert picture.tiles == (1, 2)
-    found = decoded(picture.png)[0].tolist()
+    (found,) = decoded(picture.png).tolist()
     assert found == [[255, 0, 128, 255], [0, 0, 0, 255], [*CLEAR], [0, 0, 0, 255], [*MAGENTA]]
     photo = np.full((1, 3, 1, 1), 100, np.uint8)
     assert decoded(colours(photo).png).tolist() == [[[100, 100, 100, 255]]]
 
 
+def test_about_as_many_columns_as_rows():
+    sizes = [tiled(np.zeros((n, 1, 1), np.uint8), None, 0).shape for n in (1, 2, 3, 4, 5, 16)]
+    assert sizes == [(1, 1), (1, 3), (3, 3), (3, 3), (3, 5), (7, 7)]
+
+
 def test_words():
-    assert [grid(n, None) for n in (1, 2, 3, 4, 5, 16)] == [
-        (1, 1), (1, 2), (2, 2), (2, 2), (2, 3), (4, 4),
-    ]  # fmt: skip
     assert limits(np.array([np.nan, 2.0, -1.0, np.inf])) == (-1.0, 2.0)
     assert shown(4, 64, "channel") == "4 of 64 channels"
     assert (shown(1, 1, "filter"), shown(3, 3, "filter")) == ("1 filter", "3 filters")

@@ -431,29 +431,36 @@ def test_key_averages(profiled):
         profiled.key_averages(group_by_stack_n=2)
 
 
+def check_tracks(p, path):
+    """The spans of a trace, which nest on each of its tracks, as the viewers demand."""
+    p.export_chrome_trace(path)
+    found = [e for e in json.loads(path.read_text())["traceEvents"] if e["ph"] == "X"]
+    open_until = {}
+    for event in found:  # in order; each lies in what is open on its track, or after it
+        assert set(event) == {"name", "cat", "ph", "ts", "dur", "pid", "tid", "args"}
+        assert event["ts"] >= 0
+        assert event["dur"] >= 0
+        ends = open_until.setdefault((event["pid"], event["tid"]), [])
+        end = event["ts"] + event["dur"]
+        while ends and ends[-1] <= event["ts"] + 1e-4:
+            ends.pop()
+        assert not ends or end <= ends[-1] + 1e-4
+        ends.append(end)
+    return found
+
+
 def test_chrome_trace(profiled, tmp_path):
     path = tmp_path / "trace.json"
     path.write_text("an older one")
-    profiled.export_chrome_trace(path)
+    found = check_tracks(profiled, path)
     assert [each.name for each in tmp_path.iterdir()] == ["trace.json"]
     trace = json.loads(path.read_text())
     named = [e for e in trace["traceEvents"] if e["ph"] == "M"]
     assert {e["name"] for e in named} == {"process_name", "thread_name"}
-    found = [e for e in trace["traceEvents"] if e["ph"] == "X"]
     assert len(found) == len(profiled.events()) == len(trace["traceEvents"]) - 2
     assert {(e["pid"], e["tid"]) for e in trace["traceEvents"]} == {
         (found[0]["pid"], threading.get_native_id())
     }
-    open_until = []
-    for event in found:  # in order; each lies in what is open, or after it
-        assert set(event) == {"name", "cat", "ph", "ts", "dur", "pid", "tid", "args"}
-        assert event["ts"] >= 0
-        assert event["dur"] >= 0
-        end = event["ts"] + event["dur"]
-        while open_until and open_until[-1] <= event["ts"] + 1e-4:
-            open_until.pop()
-        assert not open_until or end <= open_until[-1] + 1e-4
-        open_until.append(end)
     assert Counter(e["cat"] for e in found) == Counter(e.kind for e in profiled.events())
     conv = next(e for e in found if e["name"] == "conv2d")
     assert conv["args"]["input shapes"] == [[3, 1, 12, 12], [4, 1, 3, 3], [4]]
@@ -468,15 +475,20 @@ def test_chrome_trace(profiled, tmp_path):
 def test_steps_are_marked(tmp_path):
     with profile() as p:
         for _ in range(3):
-            torch.ones(2) + 1
-            p.step()
+            with record_function("part"):
+                torch.ones(2) + 1
+                p.step()
     steps = spans(p, "step")
     assert [e.name for e in steps] == ["ProfilerStep#0", "ProfilerStep#1", "ProfilerStep#2"]
     assert [e.start for e in steps] == [0, steps[0].end, steps[1].end]
     assert counts(p, "step") == {}
     for step, add in zip(steps, [e for e in p.events() if e.name == "add"], strict=True):
         assert step.start <= add.start <= add.end <= step.end
-    p.export_chrome_trace(tmp_path / "trace.json")
+    found = check_tracks(p, tmp_path / "trace.json")
+    tracks = {e["cat"]: e["tid"] for e in found}
+    assert tracks["step"] != tracks["label"] == tracks["op"]
+    with pytest.raises(RuntimeError, match=r"^profile: step\(\) after the end, or in another"):
+        p.step()
 
 
 def test_a_folder_that_is_not_there(profiled, tmp_path):

@@ -200,6 +200,24 @@ def test_memory_of_the_tape_counts_pieces_once():
     assert wanted["0"].saved_bytes == 8 * 16 * 4
 
 
+def test_the_tapes_memory_counts_pieces_of_one_buffer_once():
+    class Halves(nn.Module):
+        def forward(self, x):
+            first, second = (x + 1).split(2)
+            return first * second
+
+    halves = summary(Halves(), torch.ones(4, requires_grad=True))
+    assert (halves.saved_bytes, halves.tape_bytes) == (16, 16)  # two pieces of 8 bytes
+
+    class Whole(nn.Module):
+        def forward(self, x):
+            y = x.exp()
+            return y[:2] * y[2:]
+
+    whole = summary(Whole(), torch.ones(4, requires_grad=True))
+    assert (whole.saved_bytes, whole.tape_bytes) == (32, 16)  # the halves are parts of the whole
+
+
 def test_an_input_of_a_larger_graph_is_cut_off():
     weight = torch.ones(4, requires_grad=True)
     x = weight * 2
@@ -347,6 +365,10 @@ def test_shapes_instead_of_tensors():
     assert summary(models.LeNet(), input_size=(2, 1, 28, 28)).inputs == ((2, 1, 28, 28),)
     with pytest.raises(ValueError, match="dtypes must have one for each shape, got 1 for 2"):
         summary(Both(), (3,), (4,), dtypes=[torch.int64])
+    refused = ({}, 0), ({"input_data": torch.zeros(1, 3)}, 0), ({"input_size": (3,)}, 1)
+    for given, count in refused:
+        with pytest.raises(ValueError, match=f"one for each shape, got 2 for {count}"):
+            summary(Both(), dtypes=[torch.int64] * 2, **given)
 
 
 def test_without_an_input():
@@ -361,6 +383,9 @@ def test_refused_inputs():
     model = models.LeNet()
     with pytest.raises(ValueError, match="positive sizes, got \\(1, 0, 28, 28\\)"):
         summary(model, (0, 28, 28))
+    for size in (3, [3, "4"], [(1, 3), 4]):
+        with pytest.raises(ValueError, match="a shape has positive sizes, got"):
+            summary(model, input_size=size)
     with pytest.raises(ValueError, match="only one of them"):
         summary(model, (1, 28, 28), input_size=(1, 1, 28, 28))
     with pytest.raises(ValueError, match="mode must be same, train or eval, got mode='test'"):
@@ -410,7 +435,7 @@ def test_a_model_without_a_backward():
 
         @staticmethod
         def backward(ctx, grad):
-            raise NotImplementedError("there is no way back")
+            raise NotImplementedError("there is no <way> back")
 
     class Net(nn.Module):
         def __init__(self):
@@ -423,10 +448,31 @@ def test_a_model_without_a_backward():
     table = torch.summary(Net(), (3,))
     assert table["layer"].forward_seconds > 0
     assert table["layer"].backward_seconds is None
-    assert str(table).splitlines()[-1] == "backward not timed: there is no way back"
+    assert str(table).splitlines()[-1] == "backward not timed: there is no <way> back"
+    assert table._repr_html_().endswith("<br>backward not timed: there is no &lt;way&gt; back</p>")
     plain = torch.summary(nn.Flatten(), (3, 4))  # nothing to go back to
     assert plain.forward_seconds > 0
     assert plain.backward_seconds is None
+
+
+def test_a_layer_that_fails_and_another_way():
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.first, self.second = nn.Linear(5, 4), nn.Linear(3, 4)
+
+        def forward(self, x):
+            try:
+                return self.first(x)
+            except RuntimeError:
+                return self.second(x).sum(1)
+
+    table = torch.summary(Net(), (3,))
+    assert [(layer.name, layer.calls, layer.outputs) for layer in table] == [
+        ("", 1, ((1,),)), ("first", 1, ()), ("second", 1, ((1, 4),)),
+    ]  # fmt: skip
+    assert all(layer.forward_seconds >= 0 for layer in table)
+    assert table.activation_bytes == 16 + 4
 
 
 # -- what it leaves alone ------------------------------------------------------------------------

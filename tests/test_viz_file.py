@@ -12,7 +12,8 @@ import pytest
 from viz_graphs import HOSTILE, Hostile, custom
 
 import lucidlite
-from lucidlite import viz
+from lucidlite import nn, viz
+from lucidlite.pictures import _DIVERGING
 
 PAGE = Path(viz.__file__).with_name("page")
 
@@ -73,6 +74,45 @@ def test_strange_characters_are_written(tmp_path):
     assert tape.data["title"].endswith("\U0001f600")
 
 
+def test_the_page_reads_all_that_it_is_given():
+    text = "".join(path.read_text("utf-8") for path in PAGE.glob("*.js"))
+    keys = set()
+
+    def walk(value):
+        if isinstance(value, dict):
+            keys.update(value)
+        for each in value.values() if isinstance(value, dict) else value:
+            if isinstance(each, (dict, list)):
+                walk(each)
+
+    walk(viz.tape(pictures()).data)
+    assert {"kept_bytes", "histogram", "delivers", "caption", "function"} <= keys
+    unread = {key for key in keys if not re.search(rf'[.{{ "]{key}\b', text)}
+    assert unread == set()
+
+
+def test_each_dark_colour_is_written_once():
+    text = (PAGE / "theme.css").read_text("utf-8")
+    light, dark = re.findall(r"\{([^{}]*)\}", text)[:2]
+    names = [re.findall(r"(--[\w-]+): #", part) for part in (light, dark)]
+    assert names[0] == names[1]
+    assert all(text.count(f"{name}:") == 2 for name in names[0])
+
+
+def test_the_ramp_has_the_colours_of_the_pictures():
+    low, _, high = _DIVERGING
+    ends = ["#" + bytes(colour).hex() for colour in (low, high)]
+    assert f"linear-gradient(90deg, {ends[0]}, #fff, {ends[1]})" in (
+        (PAGE / "panel.css").read_text("utf-8")
+    )
+
+
+def pictures():
+    lucidlite.manual_seed(0)
+    x = lucidlite.rand(1, 2, 4, 4, requires_grad=True)
+    return nn.Sequential(nn.Conv2d(2, 2, 3), nn.ReLU(), nn.MaxPool2d(2))(x).sum()
+
+
 def test_an_old_page_stays_where_writing_fails(tmp_path, monkeypatch):
     path = tmp_path / "run.html"
     path.write_text("old", encoding="utf-8")
@@ -93,7 +133,7 @@ def test_in_a_notebook_the_page_is_framed():
     (frame,) = [a for tag, a in _tags(tape._repr_html_()) if tag == "iframe"]
     assert frame["srcdoc"] == tape.html()
     assert frame["sandbox"] == "allow-scripts"
-    assert repr(tape) == "<Tape: tape, 4 nodes, 1 leaves, 24 bytes kept for backward>"
+    assert repr(tape) == "<Tape: tape, 4 nodes, leaves=1, 16 bytes kept for backward>"
 
 
 def _tags(text):

@@ -100,7 +100,7 @@ def test_filters_and_input_channels_have_their_sides():
         w[1, 3] = 1.0
     data = viz.tape(F.conv2d(lucidlite.ones(1, 5, 4, 4), w).sum()).data
     image = data["images"][pictured(data["nodes"][-1])["weight"]]
-    assert image["tiles"] == [2, 4]
+    assert (image["width"], image["height"]) == (4 * 3 + 3, 2 * 3 + 1)
     assert image["caption"] == "2 filters down, 4 of 5 input channels across"
     red = (pixels(data, image["id"]) == (178, 24, 43, 255)).all(-1)
     assert np.argwhere(red).min(0).tolist() == [4, 12]
@@ -115,9 +115,9 @@ def test_pooling_windows_of_every_kind(size, stride, padding):
     data = viz.tape(result.sum()).data
     image = data["images"][pictured(data["nodes"][1])["windows"]]
     assert image["caption"] == "the element each window took, 4 of 5 channels, sample 0 of 2"
-    assert image["tiles"] == [2, 2]
     found = pixels(data, image["id"])
     zoom = (image["width"] - 1) // 2 // 9
+    assert (image["width"], image["height"]) == (2 * 9 * zoom + 1, 2 * 7 * zoom + 1)
     taken = {int(nr) for nr in host(where)[0, 0].reshape(-1)}
     rules = (found[: 7 * zoom, : 9 * zoom] == (70, 110, 160, 255)).all(-1)
     for axis, length in ((1, 7), (0, 9)):
@@ -136,7 +136,7 @@ def test_filters_maps_and_photos():
     data = viz.tape(loss).data
     by = {node["label"]: node for node in data["nodes"]}
     first = data["images"][pictured(by["features.0.weight"])["weight"]]
-    assert (first["scale"], first["tiles"]) == ("colour", [4, 4])
+    assert (first["scale"], first["width"], first["height"]) == ("colour", 15, 15)
     assert first["caption"] == "16 of 64 filters, 3 input channels as colour"
     second = data["images"][pictured(by["features.3.weight"])["weight"]]
     assert (second["scale"], second["width"], second["height"]) == ("diverging", 15, 15)

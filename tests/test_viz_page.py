@@ -121,6 +121,10 @@ def test_every_node_is_drawn(page: Any, run: Run):
         if each["node"] is not None and run.nodes[each["node"]]["kind"] == "op"
     )
     assert element(page, "#title").text == page.title == "A run <of> & three"
+    assert (
+        f"{run.tape.data['totals']['kept_bytes'] / 2**20:.2f} MiB kept"
+        in element(page, "#totals").text
+    )
 
 
 def test_steps_are_the_engines(page: Any, run: Run):
@@ -160,7 +164,9 @@ def test_why_this_one(page: Any, run: Run):
     chips = [chip.text.split()[0] for chip in page.find_elements("css selector", "#why .chip")]
     assert chips == list(map(str, waiting))
     assert len(chips) == 3
-    assert f"{waiting[0]} is the youngest" in element(page, "#why").text
+    assert element(page, "#why p").text.startswith(
+        f"Why this one? Of 3 that wait, {waiting[0]} is the youngest"
+    )
     assert "classifier.bias.grad" in element(page, "#why .sent").text
 
 

@@ -143,6 +143,11 @@ def test_light_and_dark(show: Show, data: dict[str, Any]):
     assert brightness() == pytest.approx(light, abs=3)
     press(page, "d")
     assert brightness() == pytest.approx(dark, abs=3)
+    prefer("light")  # who has chosen is asked no more
+    assert brightness() == pytest.approx(dark, abs=3)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": "print"})
+    assert brightness() == pytest.approx(light, abs=3)
+    page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"media": ""})
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -151,6 +156,7 @@ def test_text_can_be_read(show: Show, data: dict[str, Any], scheme: str):
     page = show(data)
     media = [{"name": "prefers-color-scheme", "value": scheme}]
     page.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": media})
+    settle(page)
 
     def luminance(name: str) -> float:
         parts = [c / 255 for c in colour(page, name)]
@@ -370,6 +376,68 @@ def test_a_thousand_lines_in_sight(show: Show):
     assert len(page.find_elements("css selector", "#drawing .edges .edge")) == 0
     press(page, *["\ue014"] * 3)  # sum, stack, and a tanh of seven hundred
     assert len(page.find_elements("css selector", "#drawing .edges .edge.lit")) == 1
+
+
+def test_rows_are_made_as_one_scrolls(show: Show):
+    page = show(chain(300))
+    press(page, "t")
+    nodes = page.execute_script("return tape.page.model.nodes.map((node) => node.id)")
+    rows = "return [...document.querySelectorAll('[data-row]')].map((e) => Number(e.dataset.row))"
+    first = page.execute_script(rows)
+    assert first == nodes[: len(first)]
+    assert len(first) < len(nodes) / 2
+    for _ in range(len(nodes)):
+        page.execute_script("document.querySelector('.scroll').scrollTop = 1e9")
+        settle(page)
+        if len(page.execute_script(rows)) == len(nodes):
+            break
+    assert page.execute_script(rows) == nodes
+
+
+def test_a_layer_called_input_is_none(show: Show):
+    class Net(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.input = nn.Linear(2, 3)
+
+        def forward(self, x: Any) -> Any:
+            return self.input(x).tanh().sum()
+
+    model = Net()
+    page = show(model(lucidlite.ones(1, 2)))
+    pills = [pill.text for pill in page.find_elements("css selector", "#drawing .pill")]
+    assert pills == ["weight3\u00d72", "bias3"]
+    assert len(page.find_elements("css selector", "#drawing .unit")) == 3
+    page = show(model(lucidlite.ones(1, 2, requires_grad=True)))
+    assert len(page.find_elements("css selector", "#drawing .unit")) == 4
+    page.find_element("css selector", "#search").send_keys("input (1,")
+    found = page.find_elements("css selector", "#found li span")
+    assert [each.text for each in found] == ["input"]
+
+
+def test_which_output_is_an_input(show: Show):
+    x = lucidlite.rand(6, requires_grad=True)
+    first, second, third = x.split(2)
+    page = show((first * third + second).sum())
+    page.execute_script("tape.page.select('n2', true)")
+    assert page.find_element("css selector", "#panel h2").text == "mul"
+    links = [each.text.split("\n") for each in page.find_elements("css selector", "#panel .link")]
+    assert [link[-1].split("split")[-1].strip() for link in links[:2]] == ["output 0", "output 2"]
+
+
+def test_what_is_brought_into_sight_stands_in_the_middle(show: Show):
+    """Of what the panel that opens with it leaves of the window."""
+    page = show(
+        lucidlite.stack([lucidlite.rand(2, requires_grad=True).tanh() for _ in range(30)]).sum()
+    )
+    page.execute_script("tape.page.view.go(0, 0, 1, false)")
+    settle(page)
+    page.execute_script("tape.page.select('n9', true)")
+    settle(page)
+    left, _, right, _ = rectangle(page, "#stage")
+    card = rectangle(page, "#drawing .selected .card")
+    assert (card[0] + card[2]) / 2 == pytest.approx((left + right) / 2, abs=2)
+    assert page.find_element("css selector", "#panel").is_displayed()
 
 
 def test_big_graphs_start_folded(show: Show):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from html import escape
 from typing import Any
 
 from lucidlite.callsite import error
@@ -129,7 +130,7 @@ class Summary:
         rows = [(first, _shown(layer.inputs), *rest)
                 for layer in self.layers for first, *rest in [_cells(layer)]]  # fmt: skip
         first, *rest = self._total()
-        notes = "<br>".join(self._notes()).replace("<class", "&lt;class")
+        notes = "<br>".join(map(escape, self._notes()))
         table = html_table(head, rows, _LEFT, (first, "", *rest), self._title())
         return f"{table}<p>{notes}</p>"
 

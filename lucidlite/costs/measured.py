@@ -17,6 +17,7 @@ from lucidlite.creation import ones_like
 from lucidlite.engine import Grads, Walk
 from lucidlite.generator import Generator, current_generator, default_generator
 from lucidlite.grad_mode import enable_grad, inference_mode
+from lucidlite.kept import kept_bytes, owner_of
 from lucidlite.nn.module import Module
 from lucidlite.tape import Node
 from lucidlite.tensor import Tensor
@@ -91,7 +92,7 @@ def _looked_at(model: Module, args: Any, kwargs: Any, found: Costs) -> list[Tens
         """Bytes in memory that wasn't seen before."""
         fresh = 0
         for tensor in tensors:
-            owner = _memory(tensor.array)
+            owner = owner_of(tensor.array)
             fresh += 0 if id(owner) in seen else tensor.array.nbytes
             seen[id(owner)] = owner
         return fresh
@@ -122,18 +123,11 @@ def _saved(
     model: Module, outputs: list[Tensor], given: list[Tensor], first: int, found: Costs
 ) -> None:
     """Bytes that nodes keep, by module, and of distinct memory that nobody else holds."""
-    pieces: dict[int, int] = {}
-    for node in _nodes(outputs, first):
-        cost = _cost_of(model, node, found)
-        cost.saved_bytes += node.saved_bytes()
-        state = node.state if isinstance(node.state, tuple) else (node.state,)
-        for array in (*[e[0].array for e in node.saved if e is not None], *state):
-            if hasattr(array, "nbytes"):
-                key = id(_memory(array))
-                pieces[key] = max(pieces.get(key, 0), array.nbytes)
-    for tensor in (*given, *model.parameters(), *model.buffers()):
-        pieces.pop(id(_memory(tensor.array)), None)
-    found.tape_bytes = sum(pieces.values())
+    nodes = list(_nodes(outputs, first))
+    for node in nodes:
+        _cost_of(model, node, found).saved_bytes += node.saved_bytes()
+    held = (*given, *model.parameters(), *model.buffers())
+    found.tape_bytes = kept_bytes(nodes, [tensor.array for tensor in held])
 
 
 def _nodes(outputs: list[Tensor], first: int) -> Iterator[Node]:
@@ -153,15 +147,6 @@ def _cost_of(model: Module, node: Node, found: Costs) -> Cost:
     made_in = None if node.modules is None else node.modules[0]()
     known = found.modules.get(made_in) if made_in is not None else None
     return found.modules[model] if known is None else known
-
-
-def _memory(array: Any) -> Any:
-    """What owns the memory that an array sees."""
-    if not isinstance(array, np.ndarray):
-        return getattr(getattr(array, "data", None), "mem", array)  # a piece of the GPU's
-    while isinstance(array.base, np.ndarray):
-        array = array.base
-    return array
 
 
 # -- the others: time ------------------------------------------------------------------------------
@@ -245,7 +230,8 @@ def _hooked(model: Module, enter: Any, leave: Any) -> Iterator[None]:
     try:
         for module in model.modules():
             handles.append(module.register_forward_pre_hook(enter, prepend=True, with_kwargs=True))
-            handles.append(module.register_forward_hook(leave))
+            # Called for one that fails, too: its caller may have another way.
+            handles.append(module.register_forward_hook(leave, always_call=True))
         yield
     finally:
         for handle in handles:

@@ -69,20 +69,16 @@ def summary(
     ways = [bool(inputs), input_size is not None, input_data is not None]
     if sum(ways) > 1:
         raise error(ValueError, "summary: give inputs, input_size or input_data, only one of them")
-    args = inputs
+    given = [(each, (1, *each) if _is_shape(each) else None) for each in inputs]
     if input_size is not None:
-        shapes = [input_size] if _is_shape(input_size) else list(input_size)
-        args = _zeros(model, [tuple(shape) for shape in shapes], dtypes)
+        several = isinstance(input_size, list | tuple) and not _is_shape(input_size)
+        given = [(None, each) for each in (input_size if several else [input_size])]
+    made = iter(_zeros(model, [shape for _, shape in given if shape is not None], dtypes))
+    args = tuple([value if shape is None else next(made) for value, shape in given])
+    if isinstance(input_data, dict):
+        kwargs = {**input_data, **kwargs}
     elif input_data is not None:
-        if isinstance(input_data, dict):
-            args, kwargs = (), {**input_data, **kwargs}
-        else:
-            args = tuple(input_data) if isinstance(input_data, list | tuple) else (input_data,)
-    elif inputs:
-        samples = [(1, *each) if _is_shape(each) else None for each in inputs]
-        made = iter(_zeros(model, [shape for shape in samples if shape is not None], dtypes))
-        args = tuple(each if shape is None else next(made)
-                     for each, shape in zip(inputs, samples, strict=True))  # fmt: skip
+        args = tuple(input_data) if isinstance(input_data, list | tuple) else (input_data,)
     modes = {module: module.training for module in model.modules()}
     if mode != "same":
         model.train(mode == "train")
@@ -126,7 +122,7 @@ def _is_shape(value: Any) -> bool:
 
 
 def _zeros(
-    model: Module, shapes: list[tuple[int, ...]], dtypes: Sequence[Any] | None
+    model: Module, shapes: list[Any], dtypes: Sequence[Any] | None
 ) -> tuple[Tensor, ...]:
     """Of the model's dtype and on its device, unless ``dtypes`` says otherwise."""
     if dtypes is not None and len(dtypes) != len(shapes):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import string
 from collections.abc import Sequence
 from math import prod
 from typing import TYPE_CHECKING, Any
@@ -22,7 +21,8 @@ if TYPE_CHECKING:
 # A dim's label: a letter, an int of the sublist form, or ("...", i) for the i-th dim from the right
 # that an ellipsis stands for.
 Label = Any
-LETTERS = string.ascii_uppercase + string.ascii_lowercase  # in the order results without -> have
+# In the order that results without -> have.
+LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
 def einsum(*args: Any) -> Tensor:

@@ -144,6 +144,8 @@ class profile:
     def step(self) -> None:
         """Mark the end of a training step: the trace shows one span from mark to mark."""
         recorder = self._recording("step")
+        if _running.profile is not self:
+            raise error(RuntimeError, "profile: step() after the end, or in another thread")
         name, before, self._mark = f"ProfilerStep#{self._steps}", self._mark, recorder.now
         recorder.events.append(Event(name, "step", before, self._mark, None))
         self._steps += 1

@@ -19,14 +19,20 @@ def write(path: str | os.PathLike[str], events: Iterable[Event], thread: int) ->
 
 
 def document(events: Iterable[Event], process: int, thread: int) -> dict[str, Any]:
-    """What the file holds: a complete event ("X") for each span, times in microseconds."""
-    where = {"pid": process, "tid": thread}
-    named = [
-        {"name": what, "ph": "M", **where, "args": {"name": name}}
-        for what, name in (("process_name", "lucidlite"), ("thread_name", "Python"))
-    ]
+    """What the file holds: a complete event ("X") for each span, times in microseconds.
+
+    Spans of a track must nest. Steps end where the user says, in a label or around it, so they
+    have a track of their own, as if it were a thread.
+    """
+    python, steps = {"pid": process, "tid": thread}, {"pid": process, "tid": thread + 1}
     # Those that begin together: the longer one is around the other.
     ordered = sorted(events, key=lambda event: (event.start, -event.end, _depth(event)))
+    names = [("process_name", python, "lucidlite"), ("thread_name", python, "Python")]
+    if any(event.kind == "step" for event in ordered):
+        names.append(("thread_name", steps, "steps"))
+    named = [
+        {"name": what, "ph": "M", **where, "args": {"name": name}} for what, where, name in names
+    ]
     spans = [
         {
             "name": _title(event),
@@ -34,7 +40,7 @@ def document(events: Iterable[Event], process: int, thread: int) -> dict[str, An
             "ph": "X",
             "ts": event.start / 1000,
             "dur": (event.end - event.start) / 1000,
-            **where,
+            **(steps if event.kind == "step" else python),
             "args": _details(event),
         }
         for event in ordered

@@ -6,6 +6,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+from lucidlite.callsite import error
 from lucidlite.files import atomic_write
 from lucidlite.tensor import Tensor
 from lucidlite.viz.collect import collect
@@ -31,6 +32,9 @@ class Tape:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the page to ``path``, all of it or nothing; returns the path."""
+        if not isinstance(path, (str, os.PathLike)):
+            kind = type(path).__name__
+            raise error(TypeError, f"viz.tape: path must be a str or an os.PathLike, got {kind}")
         text = self.html()
         with atomic_write(path, "viz.tape") as file:
             file.write(text.encode("utf-8", "replace"))
@@ -44,8 +48,8 @@ class Tape:
         totals = self.data["totals"]
         written = f", written to {str(self.path)!r}" if self.path is not None else ""
         return (
-            f"<Tape: {self.data['title']}, {totals['nodes']} nodes, {totals['leaves']} leaves, "
-            f"{totals['saved_bytes']:,} bytes kept for backward{written}>"
+            f"<Tape: {self.data['title']}, {totals['nodes']} nodes, leaves={totals['leaves']}, "
+            f"{totals['kept_bytes']:,} bytes kept for backward{written}>"
         )
 
 

@@ -12,6 +12,7 @@ from lucidlite.callsite import error
 from lucidlite.dtypes import from_numpy_dtype
 from lucidlite.engine_checks import seeds
 from lucidlite.generator import current_generator
+from lucidlite.kept import kept_bytes, state_of
 from lucidlite.nn.parameter import Parameter
 from lucidlite.stepping import Step, dry_steps
 from lucidlite.tape import AccumulateGrad, Node
@@ -31,9 +32,9 @@ def collect(loss: Tensor, profile: Any, title: str | None) -> dict[str, Any]:
     """The page's data: nodes, modules, the steps of backward, gradients and pictures."""
     check("viz.tape", loss)
     nodes = nodes_of(loss)
-    refuse_freed(nodes)
+    _refuse_freed(nodes)
     start = seeds("viz.tape", [loss], [None])
-    page = _Page(nodes, forward_seconds(profile))
+    page = _Page(nodes, _forward_seconds(profile))
     steps = []
     with _undisturbed():
         for step, seconds in _timed(loss, dry_steps([loss], start)):
@@ -48,7 +49,7 @@ def collect(loss: Tensor, profile: Any, title: str | None) -> dict[str, Any]:
             "nodes": len(nodes),
             "leaves": sum(isinstance(node, AccumulateGrad) for node in nodes),
             "saved_bytes": sum(each["saved_bytes"] for each in page.entries),
-            "kept_bytes": _kept_bytes(nodes),
+            "kept_bytes": kept_bytes(nodes),
             "backward_ms": number(sum(backward)),
             "forward_ms": number(sum(forward)) if forward else None,
             "images_left_out": page.gallery.left_out,
@@ -60,7 +61,7 @@ def collect(loss: Tensor, profile: Any, title: str | None) -> dict[str, Any]:
     }
 
 
-def refuse_freed(nodes: list[Node]) -> None:
+def _refuse_freed(nodes: list[Node]) -> None:
     """Refuse a graph that a backward has been through, before anything of it is run."""
     for node in nodes:
         if node.released:
@@ -72,7 +73,7 @@ def refuse_freed(nodes: list[Node]) -> None:
             )
 
 
-def forward_seconds(profile: Any) -> Mapping[int, float]:
+def _forward_seconds(profile: Any) -> Mapping[int, float]:
     """Seconds by node number, of a profile or as they are."""
     if profile is None:
         return {}
@@ -147,8 +148,7 @@ class _Page:
                 first = edge[0] not in self._reached
                 self._reached.add(edge[0])
                 delivers.append({"node": self.ids[edge[0]], "first": first})
-        pending = [self.ids[each] for each in step.pending]
-        return {"node": entry["id"], "delivers": delivers, "pending": pending}
+        return {"node": entry["id"], "delivers": delivers}
 
     def _gradient(self, node: Node, grad: Tensor) -> int | None:
         if self._kind(node) == "weight":
@@ -235,10 +235,8 @@ class _Page:
                 if edge is None:
                     self._show(entry, "input", image)
             kept.append(_kept(array, what, image))
-        state = node.state if isinstance(node.state, tuple) else (node.state,)
-        for array in state:
-            if hasattr(array, "nbytes"):
-                kept.append(_kept(array, "state", self._windows(node, array, entry)))
+        for array in state_of(node):
+            kept.append(_kept(array, "state", self._windows(node, array, entry)))
         return kept
 
     def _windows(self, node: Node, offsets: Any, entry: dict[str, Any]) -> int | None:
@@ -257,11 +255,9 @@ class _Page:
 
 
 def _kept(array: Any, what: str, image: int | None) -> dict[str, Any]:
-    dtype = array.dtype.name
-    shape = [int(n) for n in array.shape]
     return {
-        "shape": shape,
-        "dtype": dtype,
+        "shape": [int(n) for n in array.shape],
+        "dtype": array.dtype.name,
         "bytes": int(array.nbytes),
         "image": image,
         "what": what,
@@ -270,18 +266,3 @@ def _kept(array: Any, what: str, image: int | None) -> dict[str, Any]:
 
 def _milliseconds(seconds: float | None) -> float | None:
     return None if seconds is None else number(seconds * 1e3)
-
-
-def _kept_bytes(nodes: list[Node]) -> int:
-    """The bytes kept for backward, memory that several nodes keep counted once."""
-    found: dict[int, int] = {}
-    for node in nodes:
-        state = node.state if isinstance(node.state, tuple) else (node.state,)
-        arrays = [entry[0].array for entry in node.saved if entry is not None]
-        for array in (*arrays, *state):
-            if hasattr(array, "nbytes"):
-                owner = array
-                while getattr(owner, "base", None) is not None:
-                    owner = owner.base
-                found[id(owner)] = max(found.get(id(owner), 0), int(array.nbytes))
-    return sum(found.values())

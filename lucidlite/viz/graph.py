@@ -85,7 +85,7 @@ def short_path(name: str) -> str:
     try:
         return path.relative_to(os.getcwd()).as_posix()
     except (ValueError, OSError):
-        return "/".join(path.parts[-2:]).replace("\\", "/")
+        return "/".join(filter(None, (path.parent.name, path.name)))
 
 
 def at_hand(nodes: list[Node]) -> dict[Edge, Any]:

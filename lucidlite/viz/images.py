@@ -17,8 +17,7 @@ from lucidlite.pictures import (
     Array,
     Picture,
     colours,
-    grey_levels,
-    grid,
+    levels,
     limits,
     palette,
     planes,
@@ -97,10 +96,10 @@ class Gallery:
         count = min(channels, _WINDOWS, self._tiles)
         part, won = array[:1, :count], offsets[:1, :count]
         where = backend.to_numpy(backend.max_pool2d_indices(won, part.shape, window))[0]
-        values = backend.to_numpy(part)[0]
-        picture = draw_windows(values, where, window)
+        values = backend.to_numpy(part[0, :, :_CROP, :_CROP])
+        picture = draw_windows(values, np.divmod(where, part.shape[3]), window)
         what = f"{shown(count, channels, 'channel')}, sample 0 of {array.shape[0]}"
-        cut = f", top left {_CROP} x {_CROP}" if max(values.shape[1:]) > _CROP else ""
+        cut = f", top left {_CROP} x {_CROP}" if max(part.shape[2:]) > _CROP else ""
         return self._add(picture, f"the element each window took, {what}{cut}")
 
     def _add(self, picture: Picture, caption: str) -> int | None:
@@ -109,7 +108,6 @@ class Gallery:
             self.left_out += 1
             return None
         self._budget -= len(src)
-        rows, columns = picture.tiles
         self.images.append({
             "id": len(self.images),
             "src": src,
@@ -118,42 +116,40 @@ class Gallery:
             "caption": caption,
             "low": None if picture.low is None else number(picture.low),
             "high": None if picture.high is None else number(picture.high),
-            "tiles": [rows, columns],
             "scale": picture.scale,
         })  # fmt: skip
         return len(self.images) - 1
 
 
-def draw_windows(values: Array, where: Array, window: Window) -> Picture:
-    """(n, height, width) planes with the windows' corners ruled and the elements taken framed.
+def draw_windows(values: Array, where: tuple[Array, Array], window: Window) -> Picture:
+    """(n, height, width) planes with lines where windows start and the elements taken framed.
 
-    ``where`` (n, rows, columns) are positions in the flattened planes.
+    ``where`` are those elements' rows and columns, each (n, windows down, windows across), some
+    perhaps outside of the planes.
     """
-    width = values.shape[2]
     low, high = limits(values)
-    size = [min(each, _CROP) for each in values.shape[1:]]
+    size = values.shape[1:]
     zoom = max(5, min(12, 224 // max(size)))
     frame = np.zeros((zoom, zoom), np.bool_)
     frame[1:, 1:] = True
     frame[2:-1, 2:-1] = False
     frames = np.tile(frame, size)
     tiles = []
-    for levels, taken in zip(grey_levels(values), where, strict=True):
-        won = np.zeros(values.shape[1] * width, np.bool_)
-        won[taken.reshape(-1)] = True
-        cut = won.reshape(values.shape[1:])[: size[0], : size[1]]
-        tile = levels[: size[0], : size[1]].repeat(zoom, 0).repeat(zoom, 1)
+    for plane, down, across in zip(levels(values, low, high), *where, strict=True):
+        won = np.zeros(size, np.bool_)
+        inside = (down < size[0]) & (across < size[1])
+        won[down[inside], across[inside]] = True
+        tile = plane.repeat(zoom, 0).repeat(zoom, 1)
         for axis in (0, 1):
-            for nr in range(where.shape[1 + axis]):
+            for nr in range(down.shape[axis]):
                 start = (nr * window.stride[axis] - window.padding[axis][0]) * zoom
                 if 0 <= start < tile.shape[axis]:
                     tile[(start,) if axis == 0 else (slice(None), start)] = LINE
-        tile[cut.repeat(zoom, 0).repeat(zoom, 1) & frames] = MARK
+        tile[won.repeat(zoom, 0).repeat(zoom, 1) & frames] = MARK
         tiles.append(tile)
     whole = tiled(np.stack(tiles), None, GAP)
     height, breadth = whole.shape
-    shape = grid(len(values), None)
-    return Picture(encode(whole, palette(*GREY)), breadth, height, low, high, shape, "windows")
+    return Picture(encode(whole, palette(*GREY)), breadth, height, low, high, "windows")
 
 
 def _has_planes(array: Any) -> bool:

@@ -33,18 +33,19 @@ def to_mermaid(loss: Any) -> str:
     inside: dict[int | None, list[Node]] = {}
     for node in reversed(nodes):
         inside.setdefault(calls.of(node), []).append(node)
+    within: dict[int | None, list[dict[str, Any]]] = {}
+    for entry in calls.entries:
+        within.setdefault(entry["parent"], []).append(entry)
 
     def group(module: int | None, indent: str) -> list[str]:
         lines = [f"{indent}{_box(ids[node], node, calls)}" for node in inside.get(module, ())]
-        for entry in calls.entries:
-            if entry["parent"] != module:
-                continue
-            within = group(entry["id"], indent + "    ")
-            if within:
+        for entry in within.get(module, ()):
+            parts = group(entry["id"], indent + "    ")
+            if parts:
                 name = f"{entry['path']}: {entry['brief']}" if entry["path"] else entry["kind"]
                 if entry["calls"] > 1:
                     name += f", call {entry['call']}"
-                lines += [f'{indent}subgraph m{entry["id"]}["{_text(name)}"]', *within]
+                lines += [f'{indent}subgraph m{entry["id"]}["{_text(name)}"]', *parts]
                 lines.append(f"{indent}end")
         return lines
 

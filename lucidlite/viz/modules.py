@@ -23,8 +23,9 @@ class Calls:
         self._modules: list[Module] = []
         self._ids: dict[int, int | None] = {}  # by the stack's identity: each call has its own
         self._times: Counter[int] = Counter()  # the modules are alive: self._modules holds them
-        self._roots: list[Module] = []
-        self._names: dict[Module, dict[Module, str]] = {}
+        self._roots: dict[int, Module] = {}
+        self._children: dict[int, dict[int, str]] = {}  # names by parent, by child
+        self._parts: dict[int, dict[int, str]] = {}  # likewise, of what is further down
         self._of: dict[Node, int | None] = {}
         for node in reversed(nodes):  # oldest first, so calls are counted as they were made
             if not isinstance(node, AccumulateGrad):
@@ -45,7 +46,7 @@ class Calls:
     @property
     def title(self) -> str:
         """What was run: the kind of the first outermost module with parameters."""
-        for module in self._roots:
+        for module in self._roots.values():
             if next(iter(module.parameters()), None) is not None:
                 return type(module).__name__
         return "tape"
@@ -75,20 +76,26 @@ class Calls:
     def _path(self, module: Module, parent: int | None) -> str:
         """A module's name in its outermost one; '' for that itself."""
         if parent is None:
-            if not any(each is module for each in self._roots):
-                self._roots.append(module)
+            self._roots.setdefault(id(module), module)
             return ""
         above, path = self._modules[parent], self.entries[parent]["path"]
-        name = next((n for n, m in above._modules.items() if m is module), None)
+        if id(above) not in self._children:
+            self._children[id(above)] = {id(m): n for n, m in reversed(above._modules.items())}
+        name = self._children[id(above)].get(id(module))
         if name is None:  # a grandchild, called past the child; or no part of it at all
-            if above not in self._names:
-                self._names[above] = {m: n for n, m in above.named_modules()}
-            name = self._names[above].get(module) or type(module).__name__
+            if id(above) not in self._parts:
+                self._parts[id(above)] = {id(m): n for n, m in above.named_modules()}
+            name = self._parts[id(above)].get(id(module)) or type(module).__name__
         return f"{path}.{name}" if path else name
 
     def _name_leaves(self, nodes: list[Node]) -> dict[Node, str]:
         owners: dict[int, tuple[Module, str]] = {}
-        for root in reversed(self._roots):  # the first root that has it names it
+        places: dict[int, int] = {}  # of the roots, each among those of its class
+        counted: Counter[type] = Counter()
+        for root in self._roots.values():
+            counted[type(root)] += 1
+            places[id(root)] = counted[type(root)]
+        for root in reversed(self._roots.values()):  # the first root that has it names it
             owners.update({id(p): (root, name) for name, p in root.named_parameters()})
         leaves = [node for node in reversed(nodes) if isinstance(node, AccumulateGrad)]
         known = {leaf: owners[id(leaf.variable)] for leaf in leaves if id(leaf.variable) in owners}
@@ -105,9 +112,8 @@ class Calls:
             root, name = known[leaf]
             if alike[name] > 1:
                 kind = type(root).__name__
-                same = [each for each in self._roots if type(each) is type(root)]
-                place = f" {1 + [each is root for each in same].index(True)}"
-                name = f"{kind}{place if kinds[kind] > 1 else ''}.{name}"
+                place = f" {places[id(root)]}" if kinds[kind] > 1 else ""
+                name = f"{kind}{place}.{name}"
             labels[leaf] = name
         self._known = set(known)
         return labels

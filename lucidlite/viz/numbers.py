@@ -21,37 +21,39 @@ def statistics(arrays: Sequence[np.ndarray[Any, Any]]) -> dict[str, Any] | None:
     values = parts[0] if len(parts) == 1 else np.concatenate(parts) if parts else np.zeros(0)
     if not values.size:
         return None
-    wide = values.astype(np.float64)
-    finite = np.isfinite(wide)
+    finite = np.isfinite(values)
     whole = bool(finite.all())
-    known = wide if whole else wide[finite]
-    largest = float(np.abs(known).max()) if known.size else 0.0
-    # Scaled by the largest, so that no square overflows or vanishes.
-    scaled = known / largest if largest else known
+    known = (values if whole else values[finite]).astype(np.float64)
+    if not known.size:
+        low = high = largest = 0.0
+    else:
+        low, high = float(known.min()), float(known.max())
+        largest = max(-low, high)
+    drawn = _histogram(known, low, high)
+    if largest:  # scaled by it, so that no square overflows or vanishes
+        known /= largest
+    nan = 0 if whole else int(np.isnan(values).sum())
     return {
-        "norm": number(largest * math.sqrt(float(scaled @ scaled))) if whole else None,
-        "min": number(float(known.min())) if known.size else None,
-        "max": number(float(known.max())) if known.size else None,
-        "mean": number(largest * float(scaled.mean())) if whole else None,
-        "zeros": number(float(np.count_nonzero(wide == 0)) / wide.size),
-        "nan": int(np.isnan(wide).sum()),
-        "inf": int(np.isinf(wide).sum()),
-        "histogram": histogram(known),
+        "norm": number(largest * math.sqrt(float(known @ known))) if whole else None,
+        "min": number(low) if known.size else None,
+        "max": number(high) if known.size else None,
+        "mean": number(largest * float(known.mean())) if whole else None,
+        "zeros": number((values.size - np.count_nonzero(values)) / values.size),
+        "nan": nan,
+        "inf": values.size - known.size - nan,
+        "histogram": drawn,
     }
 
 
-def histogram(values: np.ndarray[Any, Any]) -> dict[str, Any] | None:
-    """How many finite values lie in each of 32 equal parts of their range."""
-    if not values.size:
-        return None
-    low, high = float(values.min()), float(values.max())
-    if not math.isfinite(high - low):
+def _histogram(values: np.ndarray[Any, Any], low: float, high: float) -> dict[str, Any] | None:
+    """How many of finite ``values`` lie in each of 32 equal parts of their range."""
+    if not values.size or not math.isfinite(high - low):
         return None
     counts = np.zeros(BINS, np.int64)
     if low == high:
         counts[BINS // 2] = values.size
     else:
-        place = ((values - low) * (BINS / (high - low))).astype(np.int64)
+        place = ((values - low) / (high - low) * BINS).astype(np.int64)
         counts = np.bincount(place.clip(0, BINS - 1), minlength=BINS)
     return {"low": number(low), "high": number(high), "counts": counts.tolist()}
 

@@ -89,8 +89,7 @@
   function picture(image, title, room) {
     const times = Math.max(1, Math.floor(room / image.width));
     const width = Math.min(room, image.width * Math.min(times, 14));
-    const scale =
-      SCALES[image.scale || (title === "gradient" || title === "weight" ? "diverging" : "grey")];
+    const scale = SCALES[image.scale];
     return html(
       "figure",
       { class: "picture" },

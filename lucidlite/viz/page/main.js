@@ -14,7 +14,6 @@
         units,
         groups: tape.groupsOf(root),
         selected: null,
-        shownAt: null,
       });
       this.byGroup = new Map(this.groups.map((group) => [group.id, group]));
       this.folded = tape.startFolded(root, FOLD_ABOVE);
@@ -39,10 +38,11 @@
       document.title = title;
       byId("totals").replaceChildren(
         ...[
-          `${count(totals.nodes, "node")}`,
-          `${bytes(totals.saved_bytes)} kept`,
+          count(totals.nodes, "node"),
+          `${bytes(totals.kept_bytes)} kept`,
           totals.forward_ms === null ? null : `forward ${time(totals.forward_ms)}`,
-          totals.backward_ms === null ? null : `backward ${time(totals.backward_ms)}`,
+          `backward ${time(totals.backward_ms)}`,
+          totals.images_left_out ? `${count(totals.images_left_out, "picture")} left out` : null,
         ]
           .filter(Boolean)
           .map((text) => html("span", {}, text)),
@@ -70,9 +70,7 @@
 
     layOut() {
       const edges = tape.shownEdges(this.model, this.units, this.folded);
-      const start = performance.now();
       const scene = tape.build(this.root, edges, this.folded, tape.size);
-      this.laidOutIn = performance.now() - start;
       this.drawing.show(scene);
     }
 
@@ -223,12 +221,6 @@
       }
     }
 
-    theme() {
-      const dark = matchMedia("(prefers-color-scheme: dark)").matches;
-      const now = document.documentElement.dataset.theme || (dark ? "dark" : "light");
-      document.documentElement.dataset.theme = now === "dark" ? "light" : "dark";
-    }
-
     wire() {
       const on = (id, action) => byId(id).addEventListener("click", action);
       on("zoom-in", () => this.view.zoom(1.3));
@@ -236,7 +228,7 @@
       on("fit", () => this.view.fit());
       on("unfold", () => this.foldAll(false));
       on("fold", () => this.foldAll(true));
-      on("theme", () => this.theme());
+      on("theme", tape.turn);
       on("help-button", () => this.toggleHelp());
       on("table-button", () => this.showTable(byId("table").hidden));
       byId("shade").addEventListener("change", (event) => this.shade(event.target.value));
@@ -309,7 +301,7 @@
         "+": () => view.zoom(1.3),
         "=": () => view.zoom(1.3),
         "-": () => view.zoom(1 / 1.3),
-        d: () => this.theme(),
+        d: tape.turn,
         "Shift ArrowUp": move(0, 80),
         "Shift ArrowDown": move(0, -80),
         "Shift ArrowLeft": move(80, 0),

@@ -42,6 +42,10 @@
     return found;
   }
 
+  // Labels that Python makes of a leaf without a name: what it is, and its shape.
+  const isInput = (node) => node.kind === "leaf" && node.label.startsWith("input (");
+  const shortLabel = (node) => node.label.replace(/^(input|parameter) \(.*\)$/, "$1");
+
   const broken = (node) => Boolean(node.gradient) && node.gradient.nan + node.gradient.inf > 0;
 
   class Model {
@@ -49,13 +53,13 @@
       Object.assign(this, { data, title: data.title, totals: data.totals });
       this.nodes = data.nodes;
       this.modules = data.modules;
-      this.steps = data.steps || [];
+      this.steps = data.steps;
       this.images = new Map(data.images.map((image) => [image.id, image]));
       this.consumers = this.nodes.map(() => []);
       for (const node of this.nodes) {
         for (const input of node.inputs) {
           const users = input.node === null ? null : this.consumers[input.node];
-          if (users && !users.includes(node.id)) users.push(node.id);
+          if (users && users[users.length - 1] !== node.id) users.push(node.id);
         }
       }
       // The forward pass made the nodes in the order of their numbers; leaves are no operations.
@@ -63,7 +67,11 @@
         .filter((node) => node.kind === "op")
         .sort((a, b) => a.number - b.number)
         .map((node) => node.id);
-      this.taken = new Map(this.steps.map((step, index) => [step.node, index]));
+      // The step that brought a node its first gradient; the output has one from the start.
+      this.reached = new Map(this.steps.slice(0, 1).map((step) => [step.node, -1]));
+      this.steps.forEach((step, index) => {
+        for (const { node, first } of step.delivers) if (first) this.reached.set(node, index);
+      });
     }
 
     // Nodes with NaN or infinities in their gradients, in the order the engine came upon them.
@@ -94,17 +102,11 @@
       return module ? module.path || module.kind : "";
     }
 
-    // Who waited when step `index` was taken, youngest first, the one that was taken included.
+    // Who waits when step `index` is taken, the one that is taken included: youngest first, for
+    // so the engine takes them. Nobody after the last step.
     waiting(index) {
-      const step = this.steps[index];
-      const later = new Set(step.delivers.filter((each) => each.first).map((each) => each.node));
-      const others = step.pending.filter((id) => id !== step.node && !later.has(id));
-      return [step.node, ...others].sort((a, b) => this.nodes[b].number - this.nodes[a].number);
-    }
-
-    // Who waits before the step at `position`; empty when nothing is left.
-    waitingAt(position) {
-      return position < this.steps.length ? this.waiting(position) : [];
+      const later = this.steps.slice(index).map((step) => step.node);
+      return later.filter((id) => this.reached.get(id) < index);
     }
 
     image(node, ...titles) {
@@ -121,5 +123,5 @@
     }
   }
 
-  Object.assign(tape, { Model, FAMILIES, family, broken });
+  Object.assign(tape, { Model, FAMILIES, family, isInput, shortLabel, broken });
 })();

@@ -8,8 +8,6 @@
 (() => {
   const FEW = 6; // so many cards alone would say too little
 
-  const isInput = (node) => node.label.startsWith("input");
-
   class Group {
     constructor(id, module, parent) {
       Object.assign(this, { id, module, parent, kind: "group", children: [], nodes: [] });
@@ -78,16 +76,15 @@
     for (const node of [...model.nodes].sort((a, b) => a.number - b.number)) {
       const users = model.consumers[node.id];
       if (node.kind === "leaf") {
-        if (users.length && !isInput(node)) continue;
+        if (users.length && !tape.isInput(node)) continue;
         inputs.push(place(node, root));
         root.children.pop(); // their place is before everything that uses them
         continue;
       }
       const unit = place(node, enter(model.chain(node)));
-      for (const input of node.inputs) {
-        const leaf = input.node === null ? null : model.nodes[input.node];
+      for (const id of new Set(node.inputs.map((input) => input.node))) {
+        const leaf = id === null ? null : model.nodes[id];
         if (!leaf || leaf.kind !== "leaf" || units.has(leaf.id)) continue;
-        if (unit.pills.some((pill) => pill.node === leaf)) continue;
         unit.pills.push({ node: leaf, first: !owned.has(leaf.id) });
         owned.add(leaf.id);
       }

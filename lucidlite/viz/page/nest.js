@@ -162,12 +162,11 @@
     const stops = [...group.inPorts.values()].sort((a, b) => a - b);
     const edges = [4, ...stops, group.w - 4];
     let best = { x: 12, room: -1 };
-    for (let i = 1; i < edges.length; i += 1) {
+    for (let i = 1; i < edges.length && best.room < width; i += 1) {
       const room = edges[i] - edges[i - 1] - 16;
-      if (room >= width) return { x: edges[i - 1] + 10, room };
       if (room > best.room) best = { x: edges[i - 1] + 10, room };
     }
-    return best;
+    return best.x;
   }
 
   // A link's polyline in its group's coordinates: down through rows, across between them.
@@ -176,8 +175,9 @@
     const target = cells[wire.to];
     const points = [];
     const x = source.dx + wire.out;
-    if (items[wire.from].pin) points.push([x, 0]);
-    else points.push([x, source.dy + items[wire.from].h]);
+    const { pin, child } = items[wire.from];
+    if (pin) points.push([x, 0]);
+    else points.push([x, source.dy + (child.open ? child.h : child.cardHeight)]);
     points.push([x, bottoms[source.row + source.span - 1] + group.pad.top]);
     for (const lane of wire.lane) {
       const at = lane.x + group.shift + 1;

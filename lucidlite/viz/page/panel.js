@@ -52,7 +52,7 @@
       this.element.scrollTop = scrolled;
     }
 
-    link(node) {
+    link(node, output = "") {
       return html(
         "button",
         {
@@ -63,6 +63,7 @@
         },
         html("span", { class: "nr" }, node.number),
         this.model.name(node),
+        output,
       );
     }
 
@@ -117,7 +118,13 @@
                   ` ${out.dtype}`,
                 ),
               ]),
-              leaf ? null : ["forward", time(node.forward_ms), "forward"],
+              leaf
+                ? null
+                : [
+                    "forward",
+                    node.forward_ms === null ? "not measured" : time(node.forward_ms),
+                    "forward",
+                  ],
               [
                 "backward",
                 node.backward_ms === null ? "not reached" : time(node.backward_ms),
@@ -248,11 +255,12 @@
       return html(
         "div",
         { class: "links" },
-        ...node.inputs.map((input) =>
-          input.node === null
-            ? html("span", { class: "nobody" }, "no gradient asked for")
-            : this.link(this.model.nodes[input.node]),
-        ),
+        ...node.inputs.map((input) => {
+          if (input.node === null)
+            return html("span", { class: "nobody" }, "no gradient asked for");
+          const source = this.model.nodes[input.node];
+          return this.link(source, source.outputs.length > 1 ? ` output ${input.output}` : "");
+        }),
       );
     }
 

@@ -24,22 +24,25 @@
     for (let row = 1; row < grid.length; row += 1) {
       const above = places(grid[row - 1]);
       const below = places(grid[row]);
-      const taken = [];
-      for (const [cell, place] of below) if (above.has(cell)) taken.push([above.get(cell), place]);
+      const tall = [];
+      for (const [cell, place] of below) if (above.has(cell)) tall.push([above.get(cell), place]);
+      const backs = new Map(); // of a cell above, which may have thousands of links
       const wanted = [];
       for (const cell of grid[row]) {
         if (above.has(cell)) continue;
         block(cell);
         const link = primary(cell.up, above);
-        const back = link && primary(link.cell.down, below);
+        if (link && !backs.has(link.cell)) backs.set(link.cell, primary(link.cell.down, below));
+        const back = link && backs.get(link.cell);
         if (back && back.cell === cell)
           wanted.push({ cell, link, pair: [above.get(link.cell), below.get(cell)] });
       }
       // Chains of items first, then lanes.
       wanted.sort((a, b) => (b.link.strength === 2) - (a.link.strength === 2));
+      const straight = [];
       for (const { cell, link, pair } of wanted) {
-        if (taken.some((each) => (each[0] - pair[0]) * (each[1] - pair[1]) < 0)) continue;
-        taken.push(pair);
+        if (tall.some((each) => (each[0] - pair[0]) * (each[1] - pair[1]) < 0)) continue;
+        if (!insert(straight, pair)) continue;
         const upper = blocks.get(link.cell);
         cell.shift = link.cell.shift + link.to - link.from;
         blocks.set(cell, upper);
@@ -47,6 +50,22 @@
       }
     }
     return blocks;
+  }
+
+  // Puts a pair of places, in the upper and in the lower row, among others in their order; not if
+  // it crosses one of them.
+  function insert(pairs, pair) {
+    let low = 0;
+    let high = pairs.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (pairs[middle][0] < pair[0]) low = middle + 1;
+      else high = middle;
+    }
+    if (low > 0 && pairs[low - 1][1] > pair[1]) return false;
+    if (low < pairs.length && pairs[low][1] < pair[1]) return false;
+    pairs.splice(low, 0, pair);
+    return true;
   }
 
   const places = (row) => new Map(row.map((cell, index) => [cell, index]));

@@ -22,7 +22,11 @@
           id: `n${node.id}`,
           name: model.name(node),
           family: tape.family(node),
-          hint: node.kind === "leaf" ? "parameter" : model.where(node) || node.name,
+          hint: tape.isInput(node)
+            ? "input"
+            : node.kind === "leaf"
+              ? "parameter"
+              : model.where(node) || node.name,
           number: node.number,
           words: [
             node.op,

@@ -10,7 +10,7 @@
   const titled = (text) => svg("title", {}, text);
 
   function pillText(node) {
-    const own = node.label.split(".").pop();
+    const own = tape.shortLabel(node).split(".").pop();
     const sizes = node.outputs[0] ? node.outputs[0].shape.join("×") : "";
     return { own, sizes };
   }
@@ -20,13 +20,15 @@
     return Math.min(PILL.most, width(own, "pill") + width(sizes, "pill") + 28);
   }
 
-  // The sizes that the layout needs: width, height, and where lines meet the card.
+  // The sizes that the layout needs: width, height, and where lines meet the card, which may be
+  // lower than its pills.
   function size(item) {
     item.card = CARD.w;
     if (item.kind === "source") {
       item.w = width(item.label, "small") + 24;
       item.card = item.w;
       item.h = SOURCE.h + (item.image ? SOURCE.image + 6 : 0);
+      item.cardHeight = item.h;
       item.port = item.w / 2;
       return;
     }
@@ -38,16 +40,12 @@
     item.w = CARD.w + (pills.length ? PILL.away + side : 0);
     item.h = Math.max(own, stack);
     item.cardHeight = own;
-    item.cardTop = 0;
     item.port = CARD.w / 2;
     pills.forEach((pill, index) => {
       pill.x = CARD.w + PILL.away;
       pill.w = pillWidth(pill.node);
       pill.y = Math.max(0, (own - stack) / 2) + index * (PILL.h + PILL.gap);
     });
-    if (item.kind === "group") {
-      delete item.slot;
-    }
   }
 
   function groupLabel(group) {
@@ -111,7 +109,9 @@
     const { node } = item;
     const where = model.where(node);
     const leaf = node.kind === "leaf";
-    const lines = leaf ? [node.label, outputShape(node)] : [node.op, outputShape(node), where];
+    const lines = leaf
+      ? [tape.shortLabel(node), outputShape(node)]
+      : [node.op, outputShape(node), where];
     const g = svg("g", {
       id: `item-${item.id}`,
       class: `item unit fam-${tape.family(node)}${tape.broken(node) ? " broken" : ""}`,
@@ -260,7 +260,6 @@
 
   function box(group) {
     const label = groupLabel(group);
-    const slot = group.slot || { x: 12, room: group.w };
     const g = svg("g", {
       id: `item-${group.id}`,
       class: `box depth-${group.depth % 2}`,
@@ -273,7 +272,7 @@
     });
     const head = svg(
       "g",
-      { class: "head", transform: `translate(${slot.x} 0)`, "data-fold": group.id },
+      { class: "head", transform: `translate(${group.slot} 0)`, "data-fold": group.id },
       svg("rect", { class: "grip", x: -4, y: 6, width: label.width + 4, height: 22, rx: 6 }),
       svg("path", { class: "turn", d: "M3 14h10l-5 6z" }),
       svg(

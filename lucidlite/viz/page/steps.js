@@ -3,7 +3,7 @@
 
 (() => {
   const { html, byId } = tape;
-  const CHIPS = 9;
+  const chipsAtOnce = () => (matchMedia("(max-width: 760px)").matches ? 3 : 9);
 
   class Steps {
     // `changed(state, node)` is called with what is to be lit and the node of the step, if any.
@@ -98,14 +98,14 @@
         for (const id of [...state.visited])
           this.leaves(id).forEach((leaf) => state.visited.add(leaf));
       if (index < 0) {
-        if (pass === "backward") for (const id of model.waitingAt(0)) state.waiting.add(id);
+        if (pass === "backward") for (const id of model.waiting(0)) state.waiting.add(id);
         return state;
       }
       const node = this.at(index);
       state.current = node.id;
       if (pass === "backward") {
         for (const each of model.steps[index].delivers) state.lit.add(`${node.id} ${each.node}`);
-        for (const id of model.waitingAt(index + 1)) state.waiting.add(id);
+        for (const id of model.waiting(index + 1)) state.waiting.add(id);
       } else {
         for (const input of node.inputs)
           if (input.node !== null) state.lit.add(`${node.id} ${input.node}`);
@@ -134,7 +134,7 @@
     }
 
     chips(ids, first = "") {
-      const shown = ids.slice(0, CHIPS).map((id, i) => this.chip(id, i === 0 ? first : ""));
+      const shown = ids.slice(0, chipsAtOnce()).map((id, i) => this.chip(id, i === 0 ? first : ""));
       const rest = ids.length - shown.length;
       return [
         ...shown,
@@ -144,14 +144,13 @@
 
     why(index) {
       const { model } = this;
-      if (!model.steps.length) return [html("p", {}, "No backward pass was recorded.")];
       if (index < 0) {
         return [
           html(
             "p",
             {},
             "Backward starts with the gradient of the output: ",
-            ...this.chips(model.waitingAt(0), "taken"),
+            ...this.chips(model.waiting(0), "taken"),
             " waits.",
           ),
           html(
@@ -168,15 +167,11 @@
         "p",
         {},
         html("b", {}, "Why this one? "),
-        html("span", { class: "word" }, "pending: "),
+        waiting.length > 1
+          ? `Of ${waiting.length} that wait, ${youngest} is the youngest, ` +
+              "so all that used its output has been visited: "
+          : "Nothing else waits: ",
         ...this.chips(waiting, "taken"),
-        html(
-          "span",
-          { class: "reason" },
-          waiting.length > 1
-            ? `: ${youngest} is the youngest, so all that used its output has been visited.`
-            : `: nothing else waits.`,
-        ),
       );
       return [line, html("p", { class: "sent" }, ...this.sent(step))];
     }

@@ -1,8 +1,9 @@
-// All nodes as a table that sorts by any column.
+// All nodes as a table that sorts by any column. Rows are made as one scrolls to them.
 "use strict";
 
 (() => {
   const { html, byId, bytes, time, number, percent } = tape;
+  const AT_ONCE = 150;
 
   const COLUMNS = [
     ["number", "No.", (node) => node.number, String, true],
@@ -43,6 +44,7 @@
         key: "number",
         down: true,
         element: byId("table"),
+        rest: [],
         selected: null,
       });
     }
@@ -76,21 +78,30 @@
           ),
         ),
       );
-      const rows = nodes.map(([, node]) => this.row(node));
-      this.element.replaceChildren(
+      this.rest = nodes.map(([, node]) => node);
+      this.body = html("tbody");
+      const scroll = html(
+        "div",
+        { class: "scroll", onscroll: () => this.fill(scroll) },
         html(
-          "div",
-          { class: "scroll" },
-          html(
-            "table",
-            {},
-            html("caption", { class: "unseen" }, "All nodes of the tape"),
-            html("thead", {}, head),
-            html("tbody", {}, ...rows),
-          ),
+          "table",
+          {},
+          html("caption", { class: "unseen" }, "All nodes of the tape"),
+          html("thead", {}, head),
+          this.body,
         ),
       );
-      this.mark(this.selected);
+      this.element.replaceChildren(scroll);
+      this.fill(scroll);
+    }
+
+    // Rows for a window more than can be seen.
+    fill(scroll) {
+      const short = () => this.body.offsetHeight < scroll.scrollTop + 2 * scroll.clientHeight;
+      while (this.rest.length && short()) {
+        this.body.append(...this.rest.splice(0, AT_ONCE).map((node) => this.row(node)));
+        this.mark(this.selected);
+      }
     }
 
     row(node) {

@@ -164,6 +164,7 @@
 
     // Brings a rectangle into sight with some air around it; stays where it is when it is there.
     reveal(box, least = 0, below = 0) {
+      this.resized(); // by the panel that opens with it
       const { w } = this.size;
       const h = this.size.h - below;
       if (!w || h <= 0) return;
