@@ -18,8 +18,13 @@ from lucidlite.notes import watch
 E = TypeVar("E", bound=BaseException)
 _getframe = sys._getframe
 _PACKAGE = __name__.partition(".")[0]
-# A worker thread starts in threading, a copy in copy; CuPy calls back for memory.
-_NOT_THE_USER = (_PACKAGE, "threading", "copy", "cupy", "cupyx")
+# What stands between users and us: a worker thread starts in threading or concurrent, a copy in
+# copy, our generators in contextlib; CuPy calls back for memory, NumPy and Matplotlib for the
+# values of a tensor that they were given.
+_NOT_THE_USER = (
+    _PACKAGE, "threading", "concurrent", "copy", "contextlib", "cupy", "cupyx", "numpy",
+    "matplotlib",
+)  # fmt: skip
 
 # The names of modules by whose they are, each from the first time it was met.
 _ours: set[Any] = set()

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any, NoReturn
 
 from lucidlite.callsite import error
-from lucidlite.hints import for_channels, for_images, for_pool, for_small_image
+from lucidlite.hints import as_given, for_channels, for_images, for_pool, for_small_image
 from lucidlite.window import Pair, Window, adaptive_bins, adaptive_window
 
 __all__ = [
@@ -333,8 +333,9 @@ def _check_channels(
     if shape[-3] != inputs * groups:
         refuse(
             op,
-            f"Given groups={groups}, weight of size {list(weight_shape)}, expected input "
-            f"{list(shape)} to have {inputs * groups} channels, but got {shape[-3]} instead",
+            f"Given groups={groups}, weight of size {as_given(op, weight_shape)}, expected input "
+            f"{as_given(op, shape)} to have {inputs * groups} channels, but got {shape[-3]} "
+            "instead",
             for_channels(op, shape, inputs * groups),
         )
 

@@ -27,16 +27,27 @@ def for_linear(x: Shape, in_features: int) -> str:
     if len(x) < 4 and prod(x) == in_features:
         return f"one sample without a batch axis? x.reshape(1, {in_features})"
     if len(x) == 2:
-        if x[0] == in_features:
-            return f"turned around? x.t() makes it {(x[1], x[0])}"
-        return (
-            f"in_features would have to be {x[1]}: did the image size or an earlier layer change?"
-        )
+        turned = f", or turned around? x.t() makes it {(x[1], x[0])}"  # or a batch of so many
+        changed = ": did the image size or an earlier layer change?"
+        why = turned if x[0] == in_features else changed
+        return f"in_features would have to be {x[1]}{why}"
     if x[1] == in_features:
         if len(x) == 3:
             return f"the features are in dim 1: x.transpose(1, 2) makes it {(x[0], x[2], x[1])}"
         return f"average each channel first? x.mean((2, 3)) makes it {(x[0], x[1])}"
+    if len(x) == 3:
+        return f"in_features would have to be {x[2]}, the size of the last dim"
     return f"flatten first? x.flatten(1) makes it {(x[0], flat)}, then in_features={flat}"
+
+
+def as_given(op: str, shape: Shape) -> list[int]:
+    """A shape as the user knows it: sequences are handled as images of one row."""
+    return [*shape[:-2], shape[-1]] if "1d" in op else list(shape)
+
+
+def _channels_last(x: Shape, channels: int) -> bool:
+    """Whether the last dim is the channels; not in a square image as wide as they are many."""
+    return x[-1] == channels and not x[-1] == x[-2] != x[-3]
 
 
 def for_channels(op: str, x: Shape, channels: int) -> str:
@@ -45,18 +56,20 @@ def for_channels(op: str, x: Shape, channels: int) -> str:
         if len(x) == 4 and x[3] == channels:  # sequences, as images of one row
             return "channels last? x.transpose(1, 2)"
         return f"in_channels would have to be {x[-3]}"
-    if len(x) == 4 and x[3] == channels:
+    if len(x) == 4 and _channels_last(x, channels):
         return f"channels last? x.permute(0, 3, 1, 2) makes it {(x[0], x[3], x[1], x[2])}"
-    if len(x) == 3 and x[2] == channels:
+    if len(x) == 3 and _channels_last(x, channels):
         return f"channels last? x.permute(2, 0, 1) makes it {(x[2], x[0], x[1])}"
     if len(x) == 3 and channels == 1:
         return f"no channel axis? x.unsqueeze(1) makes it {(x[0], 1, x[1], x[2])}"
-    if len(x) == 3 and x[1] == channels:
+    if len(x) == 3 and x[1] == channels != x[2]:
         return "sequences (N, C, L)? those are for Conv1d"
     if channels == 1 and x[-3] == 3:
         return "colour images into a layer for grey ones? in_channels=3, or x.mean(1, keepdim=True)"
     if channels == 3 and x[-3] == 1:
         return "grey images into a layer for colour? in_channels=1, or x.expand(-1, 3, -1, -1)"
+    if channels == 3 and x[-3] == 4:
+        return "a fourth channel of transparency (RGBA)? x[:, :3], or image.convert('RGB') before"
     return f"in_channels would have to be {x[-3]}, what the layer before gives"
 
 
@@ -109,13 +122,15 @@ def for_one_value(x: Shape) -> str:
 
 def for_batch_norm(x: Shape, features: int) -> str:
     """Batch norm made for another number of channels."""
-    if len(x) == 4 and x[3] == features:
+    if len(x) == 4 and _channels_last(x, features):
         return f"channels last? x.permute(0, 3, 1, 2) makes it {(x[0], x[3], x[1], x[2])}"
     return f"num_features would have to be {x[1]}" if len(x) > 1 else ""
 
 
 def for_layer_norm(x: Shape, normalized: Shape) -> str:
     """Layer norm made for other last dims."""
+    if len(x) == 3 and tuple(normalized) == (x[1],):
+        return f"the features are in dim 1? x.transpose(1, 2) makes it {(x[0], x[2], x[1])}"
     if len(x) == 4 and tuple(normalized) == (x[1],):
         return f"images with channels in dim 1? GroupNorm(1, {x[1]}) normalizes those"
     return f"normalized_shape would have to be {x[-1]}" if len(normalized) == 1 and x else ""
@@ -163,7 +178,7 @@ def for_broadcast(a: Shape, b: Shape) -> str:
         return f"other channels on this way: a 1 x 1 convolution {b[1]} -> {a[1]} makes them equal"
     if len(a) == 4 and differ and differ[0] > 1:
         return "images of other sizes: the same stride and padding='same' on both ways keep them"
-    if differ == [0]:
+    if differ == [0] and len(a) > 1:
         return "batches of other sizes: is the last one of an epoch smaller (drop_last=True)?"
     return ""
 
@@ -194,7 +209,12 @@ def for_matmul(a: Shape, b: Shape) -> str:
 def for_view(shape: Shape, numel: int) -> str:
     """A shape for another number of elements."""
     known = [n for n in shape if n != -1]
-    if len(shape) > 1 and len(known) == len(shape) and shape[0] and not numel % shape[0]:
+    whole = len(shape) > 1 and len(known) == len(shape)
+    rest = prod(shape[1:])
+    if whole and rest > 1 and numel and not numel % rest:
+        sizes = ", ".join(map(str, (-1, *shape[1:])))
+        return f"enough for {numel // rest} of {rest}: view({sizes}) takes a batch of any size"
+    if whole and shape[0] and not numel % shape[0]:
         return f"{numel // shape[0]} elements for each of {shape[0]}: flatten(1) counts by itself"
     if len(shape) == 2 and shape[0] == -1:
         return "flatten(1) keeps the batch and counts the rest by itself"
@@ -208,7 +228,10 @@ def for_non_tensor(value: Any) -> str:
     if value is None:
         return "does the forward() before it end in `return`?"
     if root == "numpy":
-        return "lucidlite.from_numpy(x), and .float() where it is float64"
+        if not getattr(value, "ndim", 0):  # one of NumPy's numbers
+            return "lucidlite.tensor(x)"
+        double = ", then .float() unless the model is in float64"
+        return "lucidlite.from_numpy(x)" + (double if str(value.dtype) == "float64" else "")
     if root == "torch":
         return "a tensor of PyTorch's: lucidlite.from_dlpack(x)"
     if root == "PIL":
@@ -218,6 +241,9 @@ def for_non_tensor(value: Any) -> str:
             return f"a {kind.__name__} of tensors: unpack it, as in `x, y = batch`"
         return "lucidlite.tensor(x)"
     if hasattr(value, "_modules"):
+        ours = root == __name__.partition(".")[0]  # users' own may well hold tensors
+        if ours and any(hasattr(held, "grad_fn") for held in vars(value).values()):
+            return f"the tensor is the layer's setting: {kind.__name__}()(x) calls the layer"
         return "the module itself: call it, as in model(x)"
     if isinstance(value, (bool, int, float)):
         return "lucidlite.tensor(x); did .item() make a number of it?"
@@ -226,9 +252,15 @@ def for_non_tensor(value: Any) -> str:
 
 # -- losses ----------------------------------------------------------------------------------------
 
-CLASSES = "classes count from 0: labels 1 to C need target - 1, those to leave out ignore_index"
+CLASSES = (
+    "classes count from 0: labels 1 to C need target - 1, one to leave out (-1, 255) ignore_index"
+)
+ONE_SCORE = (
+    "one score a sample? two classes need two scores, and binary_cross_entropy_with_logits(x, "
+    "target.float()) one"
+)
 SCORES = "scores before a sigmoid? binary_cross_entropy_with_logits takes those"
-ROWS = "num_embeddings is one more than the largest index"
+ROWS = "num_embeddings is one more than the largest index, and none is negative"
 
 
 def for_class_shape(x: Shape, target: Shape) -> str:
@@ -239,6 +271,10 @@ def for_class_shape(x: Shape, target: Shape) -> str:
         return "arguments swapped? cross_entropy(scores, classes)"
     if len(x) > 2 and tuple(target) == (x[0],) and prod(x[2:]) == 1:
         return f"flatten the scores first? x.flatten(1) makes them {(x[0], x[1])}"
+    if len(x) == len(target) > 1 and (x[0], *x[2:]) == (target[0], *target[2:]):
+        if target[1] == 1:
+            return f"a channel axis? target.squeeze(1) makes it {(target[0], *target[2:])}"
+        return f"probabilities or one-hot? of {target[1]} classes, and scores of {x[1]}"
     if len(x) > 2 and tuple(target) == tuple(x[:-1]):
         order = (0, len(x) - 1, *range(1, len(x) - 1))
         return f"the classes belong in dim 1: x.permute{order}"
@@ -255,7 +291,11 @@ def for_class_dtype(target: Any) -> str:
     return "" if target.name == "int64" else "classes are whole numbers: target.long()"
 
 
-ONE_HOT = "one-hot? target.argmax(1) gives the classes, target.float() probabilities"
+def for_one_hot(x: Shape) -> str:
+    """Whole numbers in the shape of the scores."""
+    if len(x) < 2 or x[1] == 1:
+        return ONE_SCORE
+    return "one-hot? target.argmax(1) gives the classes, target.float() probabilities"
 
 
 def for_binary_dtype(target: Any) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
+
 from lucidlite.callsite import describe, error
 
 if TYPE_CHECKING:
@@ -82,15 +84,16 @@ def _cause(node: Node, incoming: Sequence[Any]) -> Cause:
             return Cause(f"the gradient it was given had them already: {told}", None, hint)
     if not any(_told(held) for held in _saved(node)):
         text, hint = _suspect(node) or ("", "")
-        return Cause(text, None, hint or _overflow(node))
+        return Cause(text, None, hint or _overflow(node, incoming))
     # The values were wrong before their gradients: where first?
     before = _before(node)
     for each in before:
         if each.vjp is None:
             if told := _told(each.variable):
                 user = next(n for n in before if any(e and e[0] is each for e in n.edges))
-                text = f"{_leaf(each, user)} had them before: {told}"
-                return Cause(text, user, DIVERGED, "first used at")
+                name = _leaf(each, user)
+                hint = DIVERGED if name.startswith("parameter") else f"made so? else {DIVERGED}"
+                return Cause(f"{name} had them before: {told}", user, hint, "first used at")
             continue
         text, hint = _broken(each)
         if text:
@@ -135,11 +138,12 @@ INF = float("inf")
 DIVERGED = "a step before this one made them: a lower learning rate, or clip_grad_norm_()"
 DATA = "NaN in the data? x.isfinite().all() tells"
 
-LOG = "log of 0 is -inf, below 0 NaN: (x + 1e-8).log(), or log_softmax for probabilities"
-ROOT = "at 0 a root's slope is infinite, below 0 it is NaN: (x + 1e-12).sqrt()"
+LOG = "log of 0 is -inf, below 0 NaN: x.clamp(min=1e-8).log(), log_softmax for scores"
+ROOT = "at 0 a root's slope is infinite, below 0 it is NaN: x.clamp(min=1e-12).sqrt()"
 RATIO = "division by 0: add 1e-8 to the divisor, or clamp(min=1e-8)"
 EXP = "exp() overflows: subtract the maximum first, as softmax and logsumexp do"
-POWER = "at 0 a power below 1 has an infinite slope: add 1e-8 first"
+POWER = "at 0 a power below 1 has an infinite slope, below 0 none: x.clamp(min=1e-8) first"
+EDGE = "there the slope is infinite, and beyond NaN: x.clamp() to a little inside"
 NORM = "at 0 a norm has no slope: (x.square().sum() + 1e-12).sqrt()"
 
 
@@ -159,6 +163,9 @@ SUSPECTS = {  # by the node's name
     "Log2": Suspect(0, "the input of log2", lambda x: x <= 0, "at or below 0", LOG),
     "Log10": Suspect(0, "the input of log10", lambda x: x <= 0, "at or below 0", LOG),
     "Log1P": Suspect(0, "the input of log1p", lambda x: x <= -1, "at or below -1", LOG),
+    "Asin": Suspect(0, "the input of asin", lambda x: abs(x) >= 1, "at or beyond 1", EDGE, True),
+    "Acos": Suspect(0, "the input of acos", lambda x: abs(x) >= 1, "at or beyond 1", EDGE, True),
+    "Atanh": Suspect(0, "the input of atanh", lambda x: abs(x) >= 1, "at or beyond 1", EDGE),
     "Sqrt": Suspect(0, "the result of sqrt", lambda y: y == 0, "at 0", ROOT, True),
     "Rsqrt": Suspect(0, "the result of rsqrt", lambda y: y == INF, "infinite", RATIO),
     "Reciprocal": Suspect(0, "the result of 1 / x", lambda y: abs(y) == INF, "infinite", RATIO),
@@ -186,8 +193,19 @@ def _suspect(node: Node) -> tuple[str, str] | None:
     return (text, known.hint) if wrong else None
 
 
-def _overflow(node: Node) -> str:
-    """Finite values that gave infinite gradients are too large, for float16 first of all."""
+def _overflow(node: Node, incoming: Sequence[Any]) -> str:
+    """Finite values that gave infinite gradients may be too large, for float16 first of all."""
+    arrays = [held.array for held in (*_saved(node), *incoming) if held is not None]
+    if not any(_large(array) for array in arrays):
+        return ""  # an operation's own fault, or a Function's
     if any(str(shape[1]) == "float16" for shape in node.metas):
         return "float16 ends at 65504: amp.GradScaler() keeps gradients inside, float32 has room"
     return "values too large? " + DIVERGED
+
+
+def _large(array: Any) -> bool:
+    """Whether there is a value whose square is infinite."""
+    if array.dtype.kind != "f" or not array.size:
+        return False
+    most: float = abs(array).max()
+    return bool(most >= float(np.finfo(array.dtype).max) ** 0.5)

@@ -23,9 +23,9 @@ def for_second_backward(path: str) -> str:
     first, second = (kept, total) if "RNN" in path or "LSTM" in path or "GRU" in path else (
         total, kept)  # fmt: skip
     return (
-        f"a part of an earlier step's graph: {first}, {second}, or backward() twice on one loss "
-        "(add the losses up first); retain_graph=True only if you mean it, and then gradients add "
-        "up until zero_grad()"
+        f"a part of an earlier step's graph: {first}, {second}, an output that two losses share "
+        "(add them up, or detach() it for one), or backward() twice on one loss; "
+        "retain_graph=True only if you mean it, and then gradients add up until zero_grad()"
     )
 
 
@@ -38,8 +38,8 @@ def for_no_grad(enabled: bool, floating: bool, inference: bool) -> str:
     if not floating:
         return "whole numbers have no gradient: argmax(), comparisons and .long() end the graph"
     return (
-        "made under no_grad(), cut off by detach(), .item() or .numpy(), or are all parameters "
-        "frozen (requires_grad=False)?"
+        "made under no_grad(), cut off by detach(), .item(), .numpy(), argmax() or a comparison, "
+        "or are all parameters frozen (requires_grad=False)?"
     )
 
 
@@ -60,7 +60,19 @@ MOVED = "model.to(device) first, then the optimizer; load_state_dict(its state_d
 NO_LEAF = "the result of an operation: nn.Parameter(w) first, then what is computed from it"
 NO_SUPER = "super().__init__() first in __init__"
 NO_FORWARD = "def forward(self, x): inside the class, spelled so and indented once"
+ONLY_HOLDS = "it only holds modules: call each in a loop, or make it an nn.Sequential"
 SAME_SIZE = "one size for all: a resize or crop in the transform, or a collate_fn that pads"
+
+
+def for_no_module(value: Any) -> str:
+    """What was given where a module is due."""
+    if isinstance(value, type):
+        return f"the class itself: {value.__name__}(...) makes a layer of it"
+    if isinstance(value, (list, tuple)):
+        return "nn.Sequential(*layers) takes a list apart, nn.ModuleList(layers) holds one"
+    if callable(value):
+        return "a function is no layer: call it in a module's forward()"
+    return ""
 
 
 def for_no_state(value: Any) -> str:

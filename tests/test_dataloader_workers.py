@@ -240,8 +240,10 @@ def test_errors_outside_getitem(workers: int) -> None:
         def __getitem__(self, index: int) -> Any:
             return ll.ones(index + 1)
 
-    with pytest.raises(RuntimeError, match=r"collating samples \[0, 1\] \(batch 0"):
+    rule = r"collating samples \[0, 1\] \(batch 0"
+    with pytest.raises(RuntimeError, match=rule) as problem:
         list(DataLoader(Uneven(), 2, num_workers=workers))
+    assert str(problem.value).count("\n  at ") == 1  # the caller's line, not once for each
     many = data.TensorDataset(ll.arange(3))
     with pytest.raises(IndexError, match=r"loading samples \[0, 7\] \(batch 0"):
         list(DataLoader(many, 2, sampler=[0, 7], num_workers=workers))

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
 import lucidlite
@@ -72,6 +74,21 @@ class Outer(nn.Module):
 
     def forward(self, x):
         return self.body(x)
+
+
+def test_what_numpy_asks_for_is_asked_by_the_user():
+    with pytest.raises(RuntimeError, match="numpy: can't call") as problem:
+        np.testing.assert_array_equal(x_of(3), 1)
+    names(problem, here() - 1, "test_what_numpy_asks_for_is_asked_by_the_user")
+
+
+def test_a_pool_of_threads_is_no_user():
+    """Nobody's line is better than one of the standard library's."""
+    with ThreadPoolExecutor(1) as pool, pytest.raises(RuntimeError, match="linear: ") as problem:
+        list(pool.map(nn.Linear(3, 4), [x_of(2, 5)]))
+    lines = str(problem.value).splitlines()
+    assert [line for line in lines if "  at " in line] == []
+    assert "  in module Linear(3 -> 4)" in lines
 
 
 def test_forward_inside_modules():
@@ -292,23 +309,70 @@ def leaf(*values, dtype=None):
 
 
 CAUSES = {
-    "log": (lambda: leaf(1.0, 0.0, 2.0).log(), "the input of log had 1 of 3 values at or below 0"),
-    "log1p": (lambda: leaf(-1.0).log1p(), "the input of log1p had 1 of 1 values at or below -1"),
-    "sqrt": (lambda: leaf(0.0, 4.0).sqrt(), "the result of sqrt had 1 of 2 values at 0"),
-    "power": (lambda: leaf(0.0, 1.0) ** 0.5, "the base of pow had 1 of 2 values at or below 0"),
-    "ratio": (lambda: 1.0 / leaf(0.0, 1.0), "the result of 1 / x had 1 of 2 values infinite"),
-    "division": (lambda: leaf(1.0, 1.0) / leaf(0.0, 1.0), "the divisor had 1 of 2 values at 0"),
-    "exp": (lambda: leaf(1e3).exp(), "before: the result of exp had 1 of 1 values infinite"),
-    "saved": (lambda: leaf(2.0) * float("nan"), "had them before: 1 nan of 1 in what MulBackward0"),
-    "leaf": (lambda: leaf(float("inf")) ** 2, "a leaf of shape (1,) had them before: 1 inf of 1"),
+    "log": (
+        lambda: leaf(1.0, 0.0, 2.0).log(), "the input of log had 1 of 3 values at or below 0",
+        "log of 0 is -inf",
+    ),
+    "log1p": (
+        lambda: leaf(-1.0).log1p(), "the input of log1p had 1 of 1 values at or below -1",
+        "log of 0 is -inf",
+    ),
+    "sqrt": (
+        lambda: leaf(0.0, 4.0).sqrt(), "the result of sqrt had 1 of 2 values at 0",
+        "at 0 a root's slope is infinite",
+    ),
+    "power": (
+        lambda: leaf(0.0, 1.0) ** 0.5, "the base of pow had 1 of 2 values at or below 0",
+        "at 0 a power below 1 has an infinite slope",
+    ),
+    "acos": (
+        lambda: leaf(0.5, 1.0).acos(), "the input of acos had 1 of 2 values at or beyond 1",
+        "there the slope is infinite",
+    ),
+    "ratio": (
+        lambda: 1.0 / leaf(0.0, 1.0), "the result of 1 / x had 1 of 2 values infinite",
+        "division by 0",
+    ),
+    "division": (
+        lambda: leaf(1.0, 1.0) / leaf(0.0, 1.0), "the divisor had 1 of 2 values at 0",
+        "division by 0",
+    ),
+    "exp": (
+        lambda: leaf(1e3).exp(), "before: the result of exp had 1 of 1 values infinite",
+        "exp() overflows",
+    ),
+    "saved": (
+        lambda: leaf(2.0) * float("nan"), "had them before: 1 nan of 1 in what MulBackward0",
+        "NaN in the data?",
+    ),
+    "leaf": (
+        lambda: leaf(float("inf")) ** 2, "a leaf of shape (1,) had them before: 1 inf of 1",
+        "made so? else a step before this one",
+    ),
 }  # fmt: skip
 
 
-@pytest.mark.parametrize(("make", "cause"), CAUSES.values(), ids=CAUSES.keys())
-def test_anomaly_says_what_made_it(make, cause):
+@pytest.mark.parametrize(("make", "cause", "hint"), CAUSES.values(), ids=CAUSES.keys())
+def test_anomaly_says_what_made_it(make, cause, hint):
     lines = refused(make)
     assert any(cause in line for line in lines), lines
-    assert lines[-1].startswith("  hint: ")
+    assert lines[-1].startswith(f"  hint: {hint}")
+
+
+def test_anomaly_says_nothing_where_nothing_is_known():
+    """Large values are no cause of what a Function got wrong with small ones."""
+
+    class Wrong(lucidlite.autograd.Function):
+        @staticmethod
+        def forward(_ctx, x):
+            return x * 1
+
+        @staticmethod
+        def backward(_ctx, g):
+            return g * float("nan")
+
+    assert "hint" not in refused(lambda: Wrong.apply(leaf(1.0)))[-1]
+    assert refused(lambda: Wrong.apply(leaf(1.0)) * 1e30)[-1].startswith("  hint: values too large")
 
 
 def test_anomaly_says_that_the_gradient_came_that_way():

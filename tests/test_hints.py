@@ -106,12 +106,17 @@ SAID = [
     (hints.for_linear, ((8, 16, 6), 16), "x.transpose(1, 2) makes it (8, 6, 16)"),
     (hints.for_linear, ((3, 4, 4), 48), "one sample without a batch axis? x.reshape(1, 48)"),
     (hints.for_linear, ((28, 28), 784), "one sample without a batch axis?"),
-    (hints.for_linear, ((16, 5), 16), "turned around? x.t() makes it (5, 16)"),
+    (hints.for_linear, ((16, 5), 16), "have to be 5, or turned around? x.t() makes it (5, 16)"),
+    (hints.for_linear, ((16, 5, 12), 10), "in_features would have to be 12, the size of the last"),
     (hints.for_linear, ((16, 5), 7), "in_features would have to be 5"),
     (hints.for_linear, ((16,), 1), "x.unsqueeze(1) makes it (16, 1)"),
     (hints.for_linear, ((), 1), ""),
     (hints.for_channels, ("conv2d", (32, 32, 3), 3), "x.permute(2, 0, 1) makes it (3, 32, 32)"),
     (hints.for_channels, ("conv2d", (5, 7, 9), 7), "those are for Conv1d"),
+    # A square image that happens to be as wide as the layer has channels.
+    (hints.for_channels, ("conv2d", (2, 16, 32, 32), 32), "in_channels would have to be 16"),
+    (hints.for_channels, ("conv2d", (16, 32, 32), 32), "in_channels would have to be 16"),
+    (hints.for_channels, ("conv2d", (2, 4, 9, 9), 3), "RGBA"),
     (hints.for_channels, ("conv2d", (5, 1, 9, 9), 3), "grey images into a layer for colour?"),
     (hints.for_channels, ("conv2d", (5, 6, 9, 9), 8), "in_channels would have to be 6"),
     (hints.for_channels, ("conv1d", (5, 9, 1, 8), 8), "channels last? x.transpose(1, 2)"),
@@ -133,6 +138,7 @@ SAID = [
     (hints.for_broadcast, ((2, 8, 5, 5), (2, 8, 3, 3)), "images of other sizes"),
     (hints.for_broadcast, ((4, 3), (5, 3)), "drop_last=True"),
     (hints.for_broadcast, ((4, 3), (4, 5)), ""),
+    (hints.for_broadcast, ((4,), (5,)), ""),
     (hints.for_cat, ((2, 3), (2,), 0), "unsqueeze() adds one"),
     (hints.for_cat, ((2, 3), (2, 4), 0), "along dim 1 instead?"),
     (hints.for_cat, ((2, 3, 8, 8), (2, 5, 7, 7), 1), "an odd size loses a row in a pool"),
@@ -141,13 +147,19 @@ SAID = [
     (hints.for_matmul, ((3, 2), (3, 4)), "the first as a.mT is (2, 3)"),
     (hints.for_matmul, ((2, 3), (4, 5)), ""),
     (hints.for_view, ((4, 10), 48), "12 elements for each of 4"),
+    (hints.for_view, ((8, 256), 1280), "enough for 5 of 256: view(-1, 256) takes a batch"),
+    (hints.for_view, ((8, 4, 4), 80), "enough for 5 of 16: view(-1, 4, 4) takes a batch"),
     (hints.for_view, ((-1, 10), 48), "flatten(1) keeps the batch"),
     (hints.for_view, ((7,), 6), ""),
-    (hints.for_non_tensor, (np.ones(3),), "lucidlite.from_numpy(x)"),
+    (hints.for_non_tensor, (np.ones(3),), "lucidlite.from_numpy(x), then .float()"),
+    (hints.for_non_tensor, (np.ones(3, int),), "lucidlite.from_numpy(x)"),
+    (hints.for_non_tensor, (np.float64(1),), "lucidlite.tensor(x)"),
     (hints.for_non_tensor, ([1.0, 2.0],), "lucidlite.tensor(x)"),
     (hints.for_non_tensor, ((lucidlite.ones(2), 1),), "a tuple of tensors: unpack it"),
     (hints.for_non_tensor, (None,), "`return`"),
     (hints.for_non_tensor, (nn.ReLU(),), "call it, as in model(x)"),
+    (hints.for_non_tensor, (nn.ReLU(lucidlite.ones(2)),), "ReLU()(x) calls the layer"),
+    (hints.for_non_tensor, (Block(lucidlite.ones(2)),), "call it, as in model(x)"),
     (hints.for_non_tensor, (2.0,), "did .item() make a number of it?"),
     (hints.for_non_tensor, ("x",), ""),
     (hints.for_class_shape, ((4, 3, 1, 1), (4,)), "x.flatten(1) makes them (4, 3)"),
@@ -156,19 +168,30 @@ SAID = [
     (hints.for_class_shape, ((3, 5), (5,)), "turned around? x.t() makes it (5, 3)"),
     (hints.for_class_shape, ((4,), (4, 3)), "arguments swapped?"),
     (hints.for_class_shape, ((4, 3), (7,)), ""),
+    (hints.for_class_shape, ((4, 3), (4, 5)), "of 5 classes, and scores of 3"),
+    (hints.for_class_shape, ((2, 5, 8, 9), (2, 1, 8, 9)), "target.squeeze(1) makes it (2, 8, 9)"),
+    (hints.for_one_hot, ((4, 3),), "target.argmax(1)"),
+    (hints.for_one_hot, ((4, 1),), "one score a sample?"),
+    (hints.for_one_hot, ((),), "one score a sample?"),
     (hints.for_class_dtype, (lucidlite.int64,), ""),
     (hints.for_same_shape, ((4,), (4, 1)), "target.squeeze(1) makes it (4,)"),
     (hints.for_same_shape, ((4, 3), (4,)), "class numbers? cross_entropy takes those"),
     (hints.for_same_shape, ((4, 3), (5, 2)), ""),
     (hints.for_batch_norm, ((2, 5, 5, 3), 3), "channels last?"),
     (hints.for_batch_norm, ((2, 5), 3), "num_features would have to be 5"),
+    (hints.for_batch_norm, ((2, 5, 8, 8), 8), "num_features would have to be 5"),
     (hints.for_layer_norm, ((2, 5, 8, 8), (5,)), "GroupNorm(1, 5)"),
+    (hints.for_layer_norm, ((2, 5, 8), (5,)), "x.transpose(1, 2) makes it (2, 8, 5)"),
     (hints.for_layer_norm, ((2, 12), (10,)), "normalized_shape would have to be 12"),
     (hints.for_layer_norm, ((2, 12), (3, 4)), ""),
     (hints.for_one_value, ((1, 4),), "DataLoader(drop_last=True)"),
     (hints.for_one_value, ((0, 4),), ""),
     (training_hints.for_no_grad, (True, True, True), "made in inference_mode()"),
     (training_hints.for_no_grad, (True, False, False), "whole numbers have no gradient"),
+    (training_hints.for_no_module, (nn.ReLU,), "ReLU(...) makes a layer of it"),
+    (training_hints.for_no_module, ([nn.ReLU()],), "nn.Sequential(*layers)"),
+    (training_hints.for_no_module, (lucidlite.relu,), "call it in a module's forward()"),
+    (training_hints.for_no_module, (3,), ""),
     (training_hints.for_no_state, ("weights.pt",), "lucidlite.load(path)"),
     (training_hints.for_no_state, (nn.ReLU(),), "its state_dict()"),
     (training_hints.for_no_state, (7,), ""),
@@ -202,7 +225,7 @@ def test_what_is_advised_works():
         if hint is hints.for_broadcast:
             assert (result + names["a" if found[1][0] == "b" else "b"]).dim() >= result.dim()
         advised += 1
-    assert advised == 15
+    assert advised == 16
 
 
 def test_no_hint_fails_on_any_shape():
@@ -224,6 +247,7 @@ def test_no_hint_fails_on_any_shape():
         assert isinstance(hints.for_layer_norm(a, b), str)
         if a:
             assert isinstance(hints.for_class_shape(a, b), str)
+            assert isinstance(hints.for_one_hot(a), str)
             assert isinstance(hints.for_cat(a, b, draw.randrange(len(a))), str)
             assert isinstance(hints.for_one_value(a), str)
         if len(a) in (3, 4):

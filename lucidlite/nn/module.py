@@ -13,7 +13,7 @@ from lucidlite.nn.html import module_html
 from lucidlite.nn.parameter import Buffer, Parameter
 from lucidlite.nn.tree import ModuleTree
 from lucidlite.tensor import Tensor
-from lucidlite.training_hints import NO_FORWARD, NO_SUPER
+from lucidlite.training_hints import NO_FORWARD, NO_SUPER, ONLY_HOLDS, for_no_module
 
 TABLES = ("_parameters", "_buffers", "_modules")
 
@@ -23,7 +23,7 @@ def _forward_unimplemented(self: Module, *input: Any) -> None:
         NotImplementedError,
         f'Module [{type(self).__name__}] is missing the required "forward" function, '
         f"got {len(input)} inputs",
-        NO_FORWARD,
+        ONLY_HOLDS if hasattr(self, "__len__") else NO_FORWARD,
     )
 
 
@@ -125,7 +125,8 @@ class Module(ModuleHooks):
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a child under ``name``, as assigning an attribute does."""
         if module is not None and not isinstance(module, Module):
-            raise error(TypeError, f"{_type_name(module)} is not a Module subclass")
+            rule = f"{_type_name(module)} is not a Module subclass"
+            raise error(TypeError, rule, for_no_module(module))
         self._check_name("module", name, "_modules")
         self._modules[name] = module
 
@@ -264,7 +265,7 @@ def indent(text: str) -> str:
 
 
 def _type_name(value: Any) -> str:
-    """The name of a value's class, with its module unless built in."""
-    kind = type(value)
+    """The name of a value's class, or of a class, with its module unless built in."""
+    kind = value if isinstance(value, type) else type(value)
     home = "" if kind.__module__ == "builtins" else f"{kind.__module__}."
     return home + kind.__qualname__

@@ -9,7 +9,7 @@ import numpy as np
 from lucidlite.backends import cpu
 from lucidlite.callsite import HINT, error
 from lucidlite.grad_mode import grad_mode, no_grad
-from lucidlite.hints import CLASSES, ONE_HOT, for_class_dtype, for_class_shape
+from lucidlite.hints import CLASSES, ONE_SCORE, for_class_dtype, for_class_shape, for_one_hot
 from lucidlite.ops.activation import log_softmax, softmax
 from lucidlite.ops.choose import where
 from lucidlite.ops.common import check_device, check_tensor, to_dtype
@@ -60,11 +60,9 @@ def _classes(input: Tensor) -> int:
     return int(x[0] if len(x) == 1 else x[1])
 
 
-_COUNTED = HINT + CLASSES
-
-
 def _out_of_bounds(op: str, classes: int) -> str:
-    return f"{op}: target {{}} is out of bounds, got {classes} classes{_COUNTED}"
+    hint = ONE_SCORE if classes == 1 else CLASSES
+    return f"{op}: target {{}} is out of bounds, got {classes} classes{HINT}{hint}"
 
 
 def _check_classes(op: str, input: Tensor, target: Tensor, ignore_index: int) -> bool:
@@ -205,7 +203,7 @@ def cross_entropy(
                 RuntimeError,
                 "cross_entropy: expected floating point type for target with class probabilities, "
                 f"got {target.dtype}",
-                ONE_HOT,
+                for_one_hot(input.array.shape),
             )
         if ignore_index >= 0:
             raise error(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lucidlite.callsite import error
 from lucidlite.geometry import Window, integer, pair
-from lucidlite.hints import for_channels, for_images
+from lucidlite.hints import as_given, for_channels, for_images
 from lucidlite.ops.common import check_tensor
 from lucidlite.ops.conv import check_operands, conv2d_weight_grad, convolved
 from lucidlite.ops.one_dim import one_row, rowless, single
@@ -166,8 +166,9 @@ def _geometry(
     if shape[1] != weight_shape[0] or weight_shape[0] < groups or weight_shape[0] % groups:
         raise error(
             RuntimeError,
-            f"{op}: given transposed=1, weight of size {list(weight_shape)}, expected input "
-            f"{list(shape)} to have {weight_shape[0]} channels, a multiple of groups={groups}",
+            f"{op}: given transposed=1, weight of size {as_given(op, weight_shape)}, expected "
+            f"input {as_given(op, shape)} to have {weight_shape[0]} channels, a multiple of "
+            f"groups={groups}",
             for_channels(op, shape, weight_shape[0]),
         )
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):

@@ -146,6 +146,8 @@ def _restated(failure: LoadError | WorkerInitError) -> BaseException:
     text = cause.args[0] if isinstance(cause, KeyError) and cause.args else cause
     text, mark, hint = str(text).partition(HINT)
     place = describe(user_site(), module_stack())
+    if place in text:  # the collate_fn failed in this thread, called from the same line
+        place = ""
     message = _Verbatim(f"{text}\n  {where}{place}{mark}{hint}")
     # StopIteration would end the caller's loop in silence.
     kind = RuntimeError if isinstance(cause, StopIteration) else type(cause)
