@@ -14,6 +14,7 @@ import argparse
 import contextlib
 import statistics
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 from side_by_side import (
@@ -76,10 +77,10 @@ def case(text: str) -> tuple[str, int]:
     return name, int(batch)
 
 
-def training_step(name: str, batch: int) -> Callable[[], Any]:
+def training_step(name: str, batch: int, model: Any = None) -> Callable[[], Any]:
     """A function that makes one training step and returns the loss."""
     make, shape = MODELS[name]
-    model = make()
+    model = model or make()
     optimizer = lucidlite.optim.SGD(model.parameters(), lr=1e-4, momentum=0.9)
     x, labels = lucidlite.randn(batch, *shape), lucidlite.randint(0, 10, (batch,))
 
@@ -115,10 +116,15 @@ def check(step: Callable[[], Any]) -> None:
         raise SystemExit(f"tracking can't be turned on and off: {found}, {missing}")
 
 
-def measure(step: Callable[[], Any], rounds: int, repeats: int) -> Times:
-    """Milliseconds of the step with tracking and without, a pair for each round."""
+def measure(
+    step: Callable[[], Any],
+    ways: dict[str, Callable[[], AbstractContextManager[Any]]],
+    rounds: int,
+    repeats: int,
+) -> Times:
+    """Milliseconds of the step in each of the ways, right after each other in each round."""
     calls = repeats or max(1, round(SLOT / duration(step)))
-    order = [(OURS, contextlib.nullcontext), (UNTRACKED, untracked)]
+    order = list(ways.items())
 
     def turn() -> dict[str, float]:
         times = {}
@@ -126,15 +132,15 @@ def measure(step: Callable[[], Any], rounds: int, repeats: int) -> Times:
             with around():
                 times[name] = sample(step, calls, False, 0.0)
         order.reverse()
-        return {name: times[name] for name in (OURS, UNTRACKED)}
+        return {name: times[name] for name in ways}
 
     found, quiet = zip(*watch(turn, rounds), strict=True)
     return choose(list(found), list(quiet), rounds)
 
 
-def cost(times: Times) -> list[float]:
-    """What tracking adds, as a share of the step without it: its quartiles over the rounds."""
-    pairs = zip(times.samples[OURS], times.samples[UNTRACKED], strict=True)
+def cost(times: Times, way: str, without: str) -> list[float]:
+    """What a way adds, as a share of the step without: its quartiles over the rounds."""
+    pairs = zip(times.samples[way], times.samples[without], strict=True)
     shares = [ours / bare - 1 for ours, bare in pairs]
     spread = statistics.quantiles(shares, n=4, method="inclusive") if shares[1:] else shares * 3
     return [round(share, 4) for share in spread]
@@ -152,8 +158,9 @@ def main(argv: list[str] | None = None) -> None:
     for name, batch in args.cases:
         step = training_step(name, batch)
         check(step)
-        times = measure(step, args.rounds, args.repeats)
-        low, middle, high = cost(times)
+        ways = {OURS: contextlib.nullcontext, UNTRACKED: untracked}
+        times = measure(step, ways, args.rounds, args.repeats)
+        low, middle, high = cost(times, OURS, UNTRACKED)
         labels = {"model": name, "batch": batch, "goal": GOAL}
         row = compare(times, **labels, cost=middle, cost_quartiles=[low, high])
         results.append(row)

@@ -20,7 +20,7 @@ from records import HERE, RESULTS
 
 SCRIPTS = (
     "train_step", "inference", "layers", "small_ops", "import_time", "profile_step",
-    "line_tracking", "memory", "peers", "time_to_accuracy",
+    "line_tracking", "watch_cost", "memory", "peers", "time_to_accuracy",
 )  # fmt: skip
 FOLDER = HERE.parent / "runs" / "benchmarks"
 

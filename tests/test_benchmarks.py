@@ -242,9 +242,19 @@ def test_line_tracking(timing, bench, tmp_path):
     assert step().grad_fn.site.function == "step"
     samples = {"lucidlite": [2.0, 3.0, 9.0], "without tracking": [1.0, 2.0, 8.0]}
     times = timing.Times(samples, 3, 3, "all")
-    assert tracking.cost(times) == [0.3125, 0.5, 0.75]
+    assert tracking.cost(times, *samples) == [0.3125, 0.5, 0.75]
     with pytest.raises(SystemExit):
         tracking.main(["--cases", "LeNet:8"])
+
+
+def test_watch_cost(timing, bench, tmp_path):  # noqa: ARG001
+    (row,) = run(bench, "watch_cost", *TINY, "--cases", "MLP:4", folder=tmp_path)
+    check_ratios(row)
+    assert (row["model"], row["batch"]) == ("MLP", 4)
+    assert list(row["contenders"]) == ["lucidlite", "between", "looked at"]
+    for way in ("between", "looked at"):
+        low, middle, high = row["cost"][way]
+        assert -1 < low <= middle <= high
 
 
 def test_import_time(timing, bench, tmp_path, monkeypatch):  # noqa: ARG001

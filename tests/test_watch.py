@@ -16,6 +16,7 @@ import pytest
 import watch_programs
 import watch_programs_kinds
 import watch_programs_more
+import watch_programs_odd  # noqa: F401  its programs register themselves
 from watch_programs import classes, mlp, train
 
 import lucidlite
@@ -26,9 +27,7 @@ from lucidlite.optim import hooks
 from lucidlite.watching import RULES, TrainingWarning
 from lucidlite.watching.rule import Rule
 
-PROGRAMS = [
-    *watch_programs.PROGRAMS, *watch_programs_more.PROGRAMS, *watch_programs_kinds.PROGRAMS
-]  # fmt: skip
+PROGRAMS = watch_programs.PROGRAMS  # those of the other files are in it too
 
 
 def marked(function):

@@ -34,6 +34,15 @@ def classes(n=64, features=8, of=3):
     return x, x[:, :of].argmax(1)
 
 
+def begun(watch, make=lambda: mlp(8, 16, 3), given=False):
+    """Data, a model that is watched, and its optimizer; ``given``: to the watch too."""
+    x, y = classes()
+    model = make()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    watch(model, *[optimizer] * given)
+    return x, y, model, optimizer
+
+
 def train(model, x, y, steps=25, lr=0.1, loss=F.cross_entropy, optimizer=None):
     """A plain loop without a mistake of its own."""
     optimizer = optimizer or torch.optim.SGD(model.parameters(), lr=lr)
@@ -88,10 +97,7 @@ def never_zeroed_but_clipped(watch):
 
 @program
 def gradients_accumulated_on_purpose(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model)
+    x, y, model, optimizer = begun(watch)
     for step in range(40):
         (F.cross_entropy(model(x), y) / 4).backward()
         if step % 4 == 3:
@@ -139,10 +145,7 @@ def lbfgs(watch):
 
 @program
 def zeroed_after_backward(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model)
+    x, y, model, optimizer = begun(watch)
     for _ in range(5):
         F.cross_entropy(model(x), y).backward()
         optimizer.zero_grad()
@@ -151,10 +154,7 @@ def zeroed_after_backward(watch):
 
 @program
 def filled_with_zeros_after_backward(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model)
+    x, y, model, optimizer = begun(watch)
     for _ in range(5):
         F.cross_entropy(model(x), y).backward()
         optimizer.zero_grad(set_to_none=False)
@@ -163,10 +163,7 @@ def filled_with_zeros_after_backward(watch):
 
 @program
 def backward_forgotten(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model)
+    x, y, model, optimizer = begun(watch)
     for _ in range(5):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y)
@@ -198,10 +195,7 @@ def a_hinge_that_is_satisfied(watch):
 
 @program
 def step_forgotten(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model, optimizer)
+    x, y, model, optimizer = begun(watch, given=True)
     for _ in range(12):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()  # no-step
@@ -235,10 +229,7 @@ def steps_by_hand(watch):
 
 @program
 def many_backwards_to_a_step(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model, optimizer)
+    x, y, model, optimizer = begun(watch, given=True)
     for _ in range(100):
         (F.cross_entropy(model(x), y) / 100).backward()
     optimizer.step()
@@ -347,10 +338,7 @@ def cut_by_detach(watch):
         def forward(self, x):
             return self.head(self.body(x).relu().detach())
 
-    x, y = classes()
-    model = Cut()
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
-    watch(model)
+    x, y, model, optimizer = begun(watch, Cut)
     for _ in range(25):
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
@@ -413,10 +401,7 @@ def eval_forgotten_on_one_batch_an_epoch(watch):
 
 @program
 def evaluated_as_it_should_be(watch):
-    x, y = classes()
-    model = with_dropout()
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch, with_dropout)
     for _ in range(4):
         model.train()
         train(model, x, y, 6, optimizer=optimizer)
@@ -470,10 +455,7 @@ def shapes_tried_before_training(watch):
 
 @program
 def labels_from_the_model_itself(watch):
-    x, y = classes()
-    model = with_dropout()
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch, with_dropout)
     for _ in range(25):
         with torch.no_grad():
             guessed = model(torch.randn(32, 8)).argmax(1)
@@ -499,10 +481,7 @@ def values_of_next_states(watch):
 
 @program
 def train_forgotten_after_evaluation(watch):
-    x, y = classes()
-    model = with_dropout()
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch, with_dropout)
     for _ in range(3):
         for _ in range(5):
             optimizer.zero_grad()
@@ -526,10 +505,7 @@ def tuned_in_evaluation_mode_on_purpose(watch):
 
 @program
 def frozen_norms(watch):
-    x, y = classes()
-    model = with_dropout()
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch, with_dropout)
     for _ in range(3):
         model.train()
         model[1].eval()
@@ -541,10 +517,7 @@ def frozen_norms(watch):
 
 @program
 def adversarial_training(watch):
-    x, y = classes()
-    model = with_dropout()
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch, with_dropout)
     for _ in range(10):
         model.eval()
         moved = x.clone().requires_grad_()

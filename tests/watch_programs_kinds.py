@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from watch_programs import classes, mlp, train
+from watch_programs import begun, classes, mlp, program, train
 
 import lucidlite as torch
 import lucidlite.nn as nn
 import lucidlite.nn.functional as F
 from lucidlite.models import LeNet, ResNet8
 from lucidlite.nn.utils import parametrizations
-
-PROGRAMS = []
-
-
-def program(function):
-    PROGRAMS.append(function)
-    return function
 
 
 def gan(watch, both):
@@ -140,10 +133,7 @@ def images(watch):
 
 @program
 def scaled_losses(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**120, growth_interval=4)
     for _ in range(60):
         optimizer.zero_grad()

@@ -4,19 +4,11 @@ from __future__ import annotations
 
 import math
 
-from watch_programs import classes, mlp, train
+from watch_programs import begun, classes, mlp, program, train
 
 import lucidlite as torch
 import lucidlite.nn as nn
 import lucidlite.nn.functional as F
-
-PROGRAMS = []
-
-
-def program(function):
-    PROGRAMS.append(function)
-    return function
-
 
 # -- losses ----------------------------------------------------------------------------------
 
@@ -142,10 +134,7 @@ def a_loss_that_is_nan(watch):
 
 @program
 def a_step_with_infinite_gradients(watch):
-    x, y = classes()
-    model = mlp(8, 16, 3)
-    watch(model)
-    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    x, y, model, optimizer = begun(watch)
     F.cross_entropy(model(x), y).backward()
     model[0].weight.grad[0, 0] = math.inf
     optimizer.step()  # not-finite

@@ -16,6 +16,7 @@ from lucidlite.watching.rule import Rule
 from lucidlite.watching.run import Call, Run
 from lucidlite.watching.values import read
 
+_LIBRARY = "lucidlite.nn."
 _CERTAIN = 60.0  # minus the logarithm of a chance: e**-60
 
 
@@ -23,7 +24,8 @@ class Inputs255(Rule):
     """The first Conv or Linear layer gets whole numbers from 0 to more than 127, at most 255.
 
     Of images: (N, C, H, W) with 1, 3 or 4 channels, or rows of 64 and more whose mean is 8 at
-    least. In two forwards of training, of the first five steps.
+    least. In two forwards of training, of the first five steps. Not for a layer with a forward of
+    its own, which may scale them.
     """
 
     name = "inputs-0-255"
@@ -42,6 +44,8 @@ class Inputs255(Rule):
             return
         self.first = False  # whatever comes first: a norm, an embedding
         if not isinstance(module, _Conv | Linear) or not args or not hasattr(args[0], "array"):
+            return
+        if not type(module).forward.__module__.startswith(_LIBRARY):
             return
         x, backend = args[0].array, args[0].backend
         images = x.ndim == 4 and x.shape[1] in (1, 3, 4)
@@ -63,11 +67,14 @@ class Inputs255(Rule):
 
 
 class Unshuffled(Rule):
-    """Every batch of labels looked at is in order, five at least, of more than one class.
+    """The labels of every batch looked at are in order, five batches at least, and go on so.
 
-    Only where chance would do that less than once in e**60: by the orders each batch's labels
-    could have, and for batches of one class by that class's share. Batches of 8 labels and more;
-    not where every batch has the same labels, as in few-shot and contrastive training.
+    All upwards or all downwards, and half of the batches at least go on where the one before ended;
+    the others begin an epoch. (Where each batch begins anew, as with pairs of classes or positives
+    first, its order is harmless.) Only where chance would do that less than once in e**60: by the
+    orders each batch's labels could have, and for batches of one class by that class's share. If
+    all are of one class, none may begin an epoch, and only one of e**9 orders of theirs is this
+    one. Batches of 8 labels and more, of more than one class in all.
     """
 
     name = "unshuffled"
@@ -77,7 +84,8 @@ class Unshuffled(Rule):
         super().__init__(run)
         self.off = False
         self.batches: list[Any] = []
-        self.surprise = 0.0
+        self.direction = 0  # -1 downwards, 0 not known yet
+        self.epochs = 0
 
     def backward(self, graph: Graph) -> None:
         if self.off:
@@ -90,15 +98,18 @@ class Unshuffled(Rule):
         if array is None or array.size < 8 or array.size != array.shape[0]:
             return
         labels = node.metas[0][2].to_numpy(array).reshape(-1).astype(np.int64)
-        steps = np.diff(labels)
-        mixed = bool(steps.any())
-        same = bool(self.batches) and np.array_equal(self.batches[-1], labels)
-        if (mixed and same) or not ((steps >= 0).all() or (steps <= 0).all()):
+        if not self._goes_on(labels):
             self.off = True
             self.batches.clear()
             return
         self.batches.append(labels)
-        if len(self.batches) < 5 or self._surprise() < _CERTAIN:
+        count = len(self.batches)
+        if any(np.ptp(batch) for batch in self.batches):
+            goes_on = 2 * self.epochs <= count - 1
+        else:
+            _, counts = np.unique([batch[0] for batch in self.batches], return_counts=True)
+            goes_on = not self.epochs and _orders(counts) >= 9
+        if count < 5 or not goes_on or self._surprise() < _CERTAIN:
             return
         sizes = {len(set(batch.tolist())) for batch in self.batches}
         self.off = True
@@ -109,18 +120,34 @@ class Unshuffled(Rule):
             node.site,
         )
 
+    def _goes_on(self, labels: Any) -> bool:
+        """Whether a batch is in order, and behind the one before it or at the beginning again."""
+        before = self.batches[-1] if self.batches else labels[:1]
+        for change in (labels[-1] - labels[0], labels[0] - before[-1]):
+            self.direction = self.direction or int(np.sign(change))
+        if (labels[0] - before[-1]) * self.direction < 0:
+            self.epochs += 1
+            if any((batch[0] - labels[0]) * self.direction < 0 for batch in self.batches):
+                return False
+        steps = np.diff(labels)
+        return bool((steps * self.direction >= 0).all() and (self.direction or not steps.any()))
+
     def _surprise(self) -> float:
         """Minus the logarithm of the chance that shuffled batches look like these."""
-        _, whole = np.unique(np.concatenate(self.batches), return_counts=True)
-        if len(whole) < 2:
+        classes, whole = np.unique(np.concatenate(self.batches), return_counts=True)
+        if len(classes) < 2:
             return 0.0
-        share = dict(zip(_, whole / whole.sum(), strict=True))
+        share = dict(zip(classes, whole / whole.sum(), strict=True))
         total = 0.0
         for batch in self.batches:
             values, counts = np.unique(batch, return_counts=True)
             if len(values) == 1:
                 total -= len(batch) * math.log(share[values[0]])
             else:
-                orders = math.lgamma(len(batch) + 1) - sum(math.lgamma(n + 1) for n in counts)
-                total += orders - math.log(2.0)
+                total += _orders(counts) - math.log(2.0)
         return total
+
+
+def _orders(counts: Any) -> float:
+    """The logarithm of how many orders so many things of each kind could have."""
+    return math.lgamma(sum(counts) + 1) - sum(math.lgamma(n + 1) for n in counts)

@@ -25,7 +25,6 @@ class _Depth(Rule):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.order: list[int] = []
-        self.count = 0
 
     def backward(self, graph: Graph) -> None:
         model = self.run.model
@@ -60,15 +59,25 @@ class _Depth(Rule):
 
 
 class Vanishing(_Depth):
-    """In ten steps in a row the first layers' gradients were 1e-5 of the last layers', or less."""
+    """In ten steps in a row the first layers' gradients were 1e-5 of the last layers', or less.
+
+    And they don't catch up, growing tenfold, as where the last layer's weights were 0 at first.
+    """
 
     name = "vanishing-gradients"
     hint = "ReLU instead of sigmoid or tanh, a norm between layers, or residual connections"
 
+    def __init__(self, run: Run) -> None:
+        super().__init__(run)
+        self.count, self.lowest = 0, math.inf
+
     def before_step(self, step: Step) -> None:
         ratio = self.ratio(step)
-        self.count = self.count + 1 if ratio is not None and ratio < 1e-5 else 0
-        if self.count == 10:
+        if ratio is None or ratio >= 1e-5:
+            self.count, self.lowest = 0, math.inf
+            return
+        self.count, self.lowest = self.count + 1, min(self.lowest, ratio)
+        if self.count >= 10 and ratio <= 10 * self.lowest:
             self.say(
                 "gradients vanish on their way to the first layers, got "
                 f"{ratio:.1e} of the last layers' there, relative to the weights",
@@ -89,6 +98,7 @@ class Exploding(_Depth):
     def __init__(self, run: Run) -> None:
         super().__init__(run)
         self.norms: list[float] = []
+        self.count = 0
 
     def before_step(self, step: Step) -> None:
         sizes = step.sizes
@@ -112,7 +122,7 @@ class Exploding(_Depth):
 
 
 class _Updates(Rule):
-    """How far a step moves the larger weights, relative to their size: up to eight of them."""
+    """How far a step moves the larger weights: up to eight of them."""
 
     def __init__(self, run: Run) -> None:
         super().__init__(run)
@@ -129,8 +139,8 @@ class _Updates(Rule):
             every = -(-len(held) // 8)
             self.before = [(param, param.array.copy()) for param in held[::every]]
 
-    def moved(self) -> list[float]:
-        """The norm of each update over the norm of its weight; the host waits once."""
+    def moved(self) -> list[tuple[float, float, int]]:
+        """The norm of each update and of its weight, and its rows; the host waits once."""
         before, self.before = self.before, []
         if not before:
             return []
@@ -141,16 +151,18 @@ class _Updates(Rule):
                 return []
             scalars += [norm(backend, param.array - old), norm(backend, old)]
         found = read(backend, scalars)
-        pairs = zip(found[::2], found[1::2], strict=True)
-        return [change / size for change, size in pairs if size > 0 and change >= 0]
+        rows = [old.shape[0] for _, old in before]
+        moves = zip(found[::2], found[1::2], rows, strict=True)
+        return [(change, size, n) for change, size, n in moves if size > 0 and change >= 0]
 
 
 class LearningRate(_Updates):
     """Updates that dwarf the weights while the loss is worse than at first; or vanish in rounding.
 
-    Large: half the size of the weights or more in five steps of the last ten, or once ten times,
-    with the last five losses on average above the first one (by half of it). Small: less than 1e-7
-    in all of the first 20 steps, with gradients and a rate that stays the same: no warm-up.
+    Large: half the size of the weights (or of usual initial ones) or more in five steps of the last
+    ten, or once ten times, with the last five losses on average above the first one by half of it.
+    Small: less than 1e-7 in all of the first 20 steps, with gradients of a thousandth of some
+    weights at least and a rate that stays the same: no warm-up, and not all is learnt.
     """
 
     name = "learning-rate"
@@ -179,14 +191,17 @@ class LearningRate(_Updates):
         elif self.rates != rates:
             self.small = -(10**9)
         sizes = step.sizes
-        if sizes is None or not any(gradient > 0 for gradient, _ in sizes.matrices.values()):
+        pairs = [] if sizes is None else sizes.matrices.values()
+        if not any(gradient > 1e-3 * weight for gradient, weight in pairs):
             self.small = -(10**9)
 
     def after_step(self, step: Step) -> None:
-        ratios = self.moved()
-        if not ratios:
+        moves = self.moved()
+        if not moves:
             return
-        usual = median(ratios)
+        ratios = [change / size for change, size, _ in moves]
+        # Weights that begin at 0, or close to it, grow to the size of others in a few steps.
+        usual = median([change / max(size, math.sqrt(rows / 3)) for change, size, rows in moves])
         self.large = [*self.large[-9:], usual >= 0.5]
         self.small = self.small + 1 if max(ratios) < 1e-7 else -(10**9)
         rates = sorted(set(step.rates()))
@@ -201,9 +216,7 @@ class LearningRate(_Updates):
         if len(self.losses) < 10:
             return
         worse = sum(self.losses[-5:]) / 5 - self.losses[0]
-        if (sum(self.large) >= 5 and worse > 0) or (
-            self.largest >= 10 and worse > abs(self.losses[0]) / 2
-        ):
+        if (sum(self.large) >= 5 or self.largest >= 10) and worse > abs(self.losses[0]) / 2:
             self.say(
                 "updates are as large as the weights and the loss does not fall, got up to "
                 f"{self.largest:.2g} of the weights' size with learning rate {shown}",

@@ -52,8 +52,10 @@ class Graph:
                 pending.extend([edge[0] for edge in node.edges if edge is not None])
         leaves.sort(key=lambda node: node.number)
         self.nodes = seen
+        self.accumulators = leaves
         self.leaves: list[Tensor] = [node.variable for node in leaves]
         self._loss: float | None = None
+        self._hidden: set[Node] | None = None
 
     def of(self, *vjps: Any) -> Iterator[Node]:
         """The nodes of these operations."""
@@ -66,6 +68,22 @@ class Graph:
         if self._loss is None:
             self._loss = read(self.tensors[0].backend, [self.tensors[0].array])[0]
         return self._loss
+
+    def hidden(self, node: Node) -> bool:
+        """Whether what a node computed goes on into an operation with a weight of its own."""
+        if self._hidden is None:
+            self._hidden = set()
+            pending = [
+                edge[0] for above in self.nodes
+                if any(edge is not None and edge[0].vjp is None for edge in above.edges)
+                for edge in above.edges if edge is not None
+            ]  # fmt: skip
+            while pending:
+                below = pending.pop()
+                if below not in self._hidden:
+                    self._hidden.add(below)
+                    pending.extend([edge[0] for edge in below.edges if edge is not None])
+        return node in self._hidden
 
 
 def source(node: Node, index: int = 0) -> Node | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import weakref
 from typing import Any
 
 from lucidlite.callsite import user_site
+from lucidlite.nn.parameter import Parameter
 from lucidlite.watching.graph import Graph
 from lucidlite.watching.rule import Rule, some
 from lucidlite.watching.run import FIRST, Call, Run
@@ -73,7 +75,7 @@ class ZeroGrad(Rule):
 class StepWithoutGradients(Rule):
     """Three steps in a row found no gradient though forward ran: none at all, or all exactly 0.
 
-    Zeros count where somebody wrote to them after backward and the loss wasn't 0.
+    Zeros count where somebody wrote to them after a backward that brought something else.
     """
 
     name = "step-without-gradients"
@@ -85,6 +87,8 @@ class StepWithoutGradients(Rule):
         self.backwards = False
         self.loss: float | None = None
         self.versions: dict[int, int] = {}  # to expect of the gradients after backward
+        self.suspects: weakref.WeakSet[Any] = weakref.WeakSet()  # optimizers to be sure about
+        self.brought: dict[int, list[Any]] = {}  # by parameter: the norms of what backward brings
         self.streak = Streaks()
 
     def forward(self, call: Call) -> None:
@@ -96,9 +100,15 @@ class StepWithoutGradients(Rule):
             id(param): 0 if param.grad is None else version(param.grad) + 1
             for _, param in self.run.own(graph)
         }
+        if self.suspects:
+            own = self.run.names()
+            for node in graph.accumulators:
+                if id(node.variable) in own:
+                    norms = self.brought.setdefault(id(node.variable), [])
+                    node.register_prehook(functools.partial(_measure, norms))
 
     def before_step(self, step: Step) -> None:
-        if step.closure:
+        if step.closure or not step.entries:
             return
         if all(entry.param.grad is None for entry in step.entries):
             lost = self.forwards or self.backwards
@@ -109,7 +119,13 @@ class StepWithoutGradients(Rule):
             )
             sizes = step.sizes if written and self.loss else None
             lost = sizes is not None and sizes.gradient == 0.0
+            if lost and step.optimizer in self.suspects:
+                lost = any(self._was_given(entry.param) for entry in step.entries)
         streak = self.streak.add(step.optimizer, lost)
+        if streak == 2:
+            self.suspects.add(step.optimizer)
+        else:
+            self.suspects.discard(step.optimizer)
         if streak == 3:
             cause = "zeroed after backward()" if self.backwards else "backward() was not called"
             self.say(
@@ -119,6 +135,15 @@ class StepWithoutGradients(Rule):
 
     def after_step(self, step: Step) -> None:  # noqa: ARG002
         self.forwards = self.backwards = False
+        self.brought.clear()
+
+    def _was_given(self, param: Any) -> bool:
+        """Whether backward brought it something else than zeros."""
+        return any(read(param.backend, self.brought.get(id(param), ())))
+
+
+def _measure(norms: list[Any], grads: tuple[Any, ...]) -> None:
+    norms.append(norm(grads[0].backend, grads[0].array))
 
 
 class _Weights:
@@ -136,7 +161,8 @@ class _Weights:
 class NoStep(Rule):
     """Backward ran 50 times in training, gradients zeroed in between, and no weight changed.
 
-    10 times where the optimizer was given. Weights changed by hand count, in place or replaced.
+    10 times where the optimizer was given. Weights changed by hand count, in place or replaced. Not
+    where the input wants a gradient, as an attack or a picture that is optimized.
     """
 
     name = "no-step"
@@ -153,6 +179,8 @@ class NoStep(Rule):
         model = run.model
         own = run.own(graph)
         if run.steps or model is None or not model.training:
+            return
+        if not all(isinstance(leaf, Parameter) for leaf in graph.leaves):
             return
         if not all([self.weights.still(param) for _, param in own]):
             self.count = -(10**9)

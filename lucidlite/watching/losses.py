@@ -101,7 +101,11 @@ class NotLogProbabilities(Rule):
 
 
 class BroadcastLoss(Rule):
-    """Outside the model a column (N, 1) minus a vector (N,) of no gradient made (N, N); twice."""
+    """Outside the model a column (N, 1) minus a vector (N,) of no gradient made (N, N); twice.
+
+    Not a column made there, as ``x[:, None]``, nor where two tensors with gradients are compared in
+    the same way, as in distances of distributions.
+    """
 
     name = "broadcast-loss"
     hint = "bring both to one shape first: target.view(-1, 1) or output.squeeze(1)"
@@ -111,13 +115,14 @@ class BroadcastLoss(Rule):
         self.count: dict[Any, int] = {}
 
     def backward(self, graph: Graph) -> None:
-        for node in graph.of(sub_vjp):
-            edges = [edge for edge in node.edges if edge is not None]
-            shape = node.metas[0][0]
-            if len(edges) != 1 or len(shape) != 2 or shape[0] != shape[1] or shape[0] < 2:
-                continue
-            given = edges[0][0].metas[edges[0][1]][0]
-            if given in ((shape[0], 1), (shape[0],)) and not self.run.inside(node):
+        pairs = [(node, [e for e in node.edges if e is not None]) for node in graph.of(sub_vjp)
+                 if _is_square(node.metas[0][0]) and not self.run.inside(node)]  # fmt: skip
+        if any(len(edges) > 1 for _, edges in pairs):
+            return
+        for node, ((above, nr),) in pairs:
+            shape, given = node.metas[0][0], above.metas[nr][0]
+            column = given == (shape[0], 1) and (above.vjp is None or self.run.inside(above))
+            if column or given == (shape[0],):
                 spot = node._site
                 self.count[spot] = self.count.get(spot, 0) + 1
                 if self.count[spot] == 2:
@@ -126,6 +131,10 @@ class BroadcastLoss(Rule):
                         f"got {given} against a tensor that makes {shape} of it",
                         node.site,
                     )
+
+
+def _is_square(shape: tuple[int, ...]) -> bool:
+    return len(shape) == 2 and shape[0] == shape[1] > 1
 
 
 class NotFinite(Rule):

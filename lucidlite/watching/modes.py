@@ -39,7 +39,8 @@ class EvalForgotten(Rule):
 
     Three in a row on different inputs with no backward or step between them, or three times the
     same input, each after steps of the model's optimizers and nobody else's. Not where an input
-    comes twice in a row (Monte Carlo dropout) or statistics are gathered anew (momentum None).
+    comes twice in a row (Monte Carlo dropout), where statistics are gathered anew (reset, or
+    momentum None), or in every step (guessed labels).
     """
 
     name = "eval-forgotten"
@@ -58,7 +59,7 @@ class EvalForgotten(Rule):
             self.in_a_row, self.waiting = 0, run.activity
         elif not call.training:
             self.in_a_row = self.again = 0
-        elif run.steps and call.inputs:
+        elif call.inputs:
             self._count(call.inputs[0])
 
     def _count(self, given: Tensor) -> None:
@@ -66,7 +67,7 @@ class EvalForgotten(Rule):
         same = self.last is not None and self.last() is given
         later = self.activity != run.activity
         if later:
-            self.in_a_row = 0
+            self.in_a_row = 0 if run.steps - self.steps > 1 else -(10**9)
         if self.waiting == run.activity or (same and not later):
             self.in_a_row = self.again = 0
         else:
@@ -79,15 +80,21 @@ class EvalForgotten(Rule):
             self._check(max(self.in_a_row, self.again))
 
     def _check(self, count: int) -> None:
-        layers = acting(self.run.model, True)
+        layers = acting(self.run.model, True) if self.run.steps else []
         norms = [layer for layer in layers if isinstance(layer, _BatchNorm)]
-        if layers and all(norm.momentum is not None for norm in norms):
+        if layers and not any(_gathers(norm, count) for norm in norms):
             self.say(
                 "the model is evaluated in training mode, got "
                 f"{count} forwards without gradients after training, "
                 f"with {_kinds(layers)} in training mode",
                 user_site(),
             )
+
+
+def _gathers(norm: _BatchNorm, count: int) -> bool:
+    """Whether its statistics are made anew, of the last ``count`` forwards."""
+    seen = norm.num_batches_tracked
+    return norm.momentum is None or (seen is not None and int(seen.item()) < count)
 
 
 class TrainForgotten(Rule):
