@@ -249,6 +249,13 @@ def test_argparse_refuses(command):
         code, _, err = command("train", *arguments)
         assert code == 2
         assert "lucidlite train: error:" in err or "unrecognized arguments" in err
+    for option, text, rule in (
+        ("--lr", "fast", "a positive number"), ("--epochs", "1.5", "a whole number of at least 1"),
+    ):  # fmt: skip
+        code, _, err = command("train", option, text)
+        assert (code, err.splitlines()[-1]) == (
+            2, f"lucidlite train: error: argument {option}: must be {rule}, got {text}"
+        )  # fmt: skip
 
 
 def test_debug_shows_the_traceback(monkeypatch, place):
@@ -312,12 +319,13 @@ def test_predict(command, place):
 
 def test_predict_goes_on_after_a_bad_file(command, place):
     (place[0] / "bad.npy").write_bytes(b"\x93NUMPY nothing")
-    files = ["bad.npy", "no.pgm", str(Path("images", "test", "low", "00.pgm"))]
+    files = ["bad.npy", "no.pgm", "images", str(Path("images", "test", "low", "00.pgm"))]
     code, out, err = command("predict", *files, "--run", "done", "--device", "cpu")
     assert code == 2
     assert "low" in out
     assert "no.pgm: no such file" in err
     assert "bad.npy: cannot read" in err
+    assert "images: a folder; name the images in it, as in folder/*" in err
 
 
 def test_digits_that_are_dark_on_light(monkeypatch, capsys, tmp_path):

@@ -173,6 +173,16 @@ class Shape(nn.Module):
         return self.one(x)
 
 
+class Missing(nn.Module):
+    def __init__(self):
+        super().__init__()
+        act = [] if OURS else [nn.ReLU()]
+        self.layers = nn.Sequential(nn.Linear(6, 5), *act, nn.Tanh(), nn.Linear(5, 3))
+
+    def forward(self, x):
+        return self.layers(x)
+
+
 class Frozen(Between):
     def __init__(self):
         super().__init__()
@@ -204,6 +214,15 @@ class NoTensor(Between):
 class CannotBe(nn.Module):
     def __init__(self, width):
         super().__init__()
+
+
+def a_function():
+    return Between()
+
+
+class Two(Between):
+    def forward(self, x, y):
+        return self.two(self.one(x + y))
 
 
 class NotInOurs(nn.Module):
@@ -601,6 +620,11 @@ def test_names_shapes_and_flags_come_first(broken):
     }
     assert all(each.stage == "weights" and each.step == 0 for each in report.findings)
     assert report.verdict.startswith("first difference: before the first step, one.weight")
+    missing = broken("Missing").differences
+    assert (missing[0].where, str(missing[0].gap)) == ("layers.1", "class: ours Tanh, torch ReLU")
+    assert [each.gap.reason for each in missing[1:]] == [
+        *["only lucidlite has one"] * 2, *["only torch has one"] * 2
+    ]
     frozen = broken("Frozen")
     assert str(frozen.first.gap) == "requires_grad: ours False, torch True"
 
@@ -659,6 +683,13 @@ def test_models_of_float32_only(broken):
     assert broken("Single", dtype="float32").equal
 
 
+def test_a_second_input_is_asked_for(broken):
+    report = broken("Two")
+    assert report.verdict == "step 1, forward: both raise"
+    assert "a model of several inputs takes --input SIZES once for each" in report.notes
+    assert broken("Two", sizes=[(6,), (6,)], steps=1).equal
+
+
 def test_no_tensor(broken):
     report = broken("NoTensor")
     assert [each.library for each in report.problems] == ["lucidlite", "torch"]
@@ -671,7 +702,11 @@ def test_no_tensor(broken):
         (["resnet9"], "must be one of cnn-with-gap, lenet, resnet8 or path.py:Class, got model="),
         (["no.py:Net"], "there is no file no.py"),
         (["broken.py:Nope"], "broken.py has no nn.Module called Nope, only Off, Layer, Between"),
+        (["broken.py:a_function"], "called a_function (a class is needed, not a function), only"),
         (["broken.py:CannotBe"], "missing 1 required positional argument: 'width'; torch: Type"),
+        (["broken.py:CannotBe"], "; a class is given num_classes, in_channels, image_size, the"),
+        (["ends.py:Net"], "lucidlite: SystemExit: 3 (ends.py:2 in <module>); torch: SystemExit"),
+        (["ends.py:Net"], 'belongs under if __name__ == "__main__"'),
         (["broken.py:NotInOurs"], "lucidlite: AttributeError: no such layer (broken.py:"),
         (["broken.py:NotInOurs"], "torch makes it"),
         (["empty.py:Net"], "has no nn.Module called Net"),
@@ -681,6 +716,7 @@ def test_no_tensor(broken):
 )
 def test_mistakes_in_one_line(command, place, arguments, message):
     (place / "empty.py").write_text("")
+    (place / "ends.py").write_text("import sys, torch\nsys.exit(3)\n")
     (place / "syntax.py").write_text("import torch\ndef f(:\n")
     code, out, err = command(*arguments)
     assert code == 2
@@ -705,6 +741,9 @@ def test_python_refuses(compare):
         ({"optimizer": "lion"}, "optimizer must be one of sgd, adam,"),
         ({"loss": "none"}, "loss must be one of cross-entropy,"),
         ({"steps": 0}, "steps must be at least 1, got steps=0"),
+        ({"batch": 0}, "batch must be at least 1, got batch=0"),
+        ({"tolerance": -1.0}, "tolerance must be 0 or more, got tolerance=-1.0"),
+        ({"tolerance": float("nan")}, "tolerance must be 0 or more, got tolerance=nan"),
     ):
         with pytest.raises(ValueError, match=message):
             compare("lenet", **options)

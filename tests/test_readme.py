@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import doctest
+import io
+import json
 import re
 import shlex
 
@@ -15,6 +18,7 @@ from test_architecture import FLOORS
 import lucidlite
 from lucidlite import cli
 from lucidlite.autograd import backward, gradcheck, gradgradcheck
+from lucidlite.backends.numpy_kernels.conv import ALGORITHMS
 
 PAGES = ["README.md", "CONTRIBUTING.md"]
 EXAMPLE_FILES = {"tour.py", "mistake.py", "net.py"}  # named there for the reader to make
@@ -129,11 +133,10 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_command_exists(command, capsys):
+def check_command(line):
     """Targets are in the Makefile, extras in pyproject.toml, options in the program."""
-    words = shlex.split(command)
-    if words[:2] == ["python", "-m"] and words[2] == "lucidlite":
+    words = shlex.split(line)
+    if words[:3] == ["python", "-m", "lucidlite"]:
         words = words[2:]
     if words[0] == "make":
         assert words[1] in make_targets()
@@ -141,15 +144,23 @@ def test_command_exists(command, capsys):
         assert set(re.search(r"\[(.*)\]", words[-1])[1].split(",")) <= extras()
     elif words[0] == "lucidlite":
         assert words[1] in cli.COMMANDS
-        with pytest.raises(SystemExit) as stop:
+        shown = io.StringIO()
+        with pytest.raises(SystemExit) as stop, contextlib.redirect_stdout(shown):
             cli.main([words[1], "--help"])
         assert stop.value.code == 0
-        shown = capsys.readouterr().out
-        for option in (word for word in words if word.startswith("--")):
-            assert option in shown
+        named = {word for word in words if word.startswith("--")}
+        assert named <= set(re.findall(r"--[\w-]+", shown.getvalue()))
+    elif words[0] == "python" and words[1] != "-m":
+        assert (ROOT / words[1]).is_file()
     else:
-        assert words[:3] in (["python", "-m", "venv"], [".", ".venv/bin/activate"],
-                             ["python", "-m", "pytest"])  # fmt: skip
+        assert words[:3] in (["python3", "-m", "venv"], ["python", "-m", "pytest"]) or (
+            words in ([".", ".venv/bin/activate"], ["source", ".venv/bin/activate"])
+        )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_command_exists(command):
+    check_command(command)
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -172,6 +183,34 @@ def test_files_named_exist(page):
         if not any((place / name).exists() for place in (ROOT, PACKAGE)) and name != "runs/"
     }
     assert not missing
+
+
+def test_readme_quotes_the_results():
+    """The ratios below its table, which report.py doesn't write, are those of their files."""
+
+    def ratios(folder):
+        path = ROOT / "benchmarks" / "results" / folder / "train_step.json"
+        for each in json.loads(path.read_text(encoding="utf-8"))["results"]:
+            ratio = each["contenders"]["torch eager"]["ratio"]
+            yield (each["model"], each["batch"]), f"{ratio:.2f}"
+
+    avx2, one = dict(ratios("avx2")), dict(ratios("one_allocator"))
+    text = (ROOT / "README.md").read_text(encoding="utf-8").partition("How to read them:\n")[2]
+    first, second = text.split("\n- ")[1:3]
+    cnn, wide = ("CNNWithGAP", 64), ("CNNWithGAP", 256)
+    assert len({avx2["LeNet", batch] for batch in (64, 128)}) == 1
+    shown = [avx2[each] for each in (cnn, wide, ("LeNet", 64), ("ResNet8", 128))]
+    assert re.findall(r"\d\.\d\d", first) == shown
+    assert re.findall(r"\d\.\d\d", second) == [one[cnn], one[wide]]
+
+
+def test_every_algorithm_is_told():
+    """Each file of ``ALGORITHMS`` is in the README's table and on the page about convolutions."""
+    files = {f"{type(each).__module__.rpartition('.')[2]}.py" for each in ALGORITHMS.values()}
+    page = (ROOT / "docs" / "how-a-convolution-is-computed.md").read_text(encoding="utf-8")
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert files <= set(re.findall(r"numpy_kernels/(\w+\.py)` ?[|,]", readme))
+    assert files <= set(re.findall(r"(\w+\.py)", page))
 
 
 def test_readme_lists_every_extra():

@@ -99,6 +99,16 @@ def test_folder_of_classes_is_split_the_same_way_each_time(tmp_path):
     assert parts[1][0][1] == parts[1].targets[0]
 
 
+def test_a_folder_without_an_image_to_test_with(tmp_path):
+    source = find_source(str(tmp_path))
+    for number in range(4):
+        write_image(tmp_path / "a" / f"{number}.pgm", 0, number)
+    with pytest.raises(ValueError, match=r"so there must be 5 at least, got 4 in "):
+        source.open(True, None)
+    write_image(tmp_path / "a" / "4.pgm", 0, 4)
+    assert [len(source.open(train, None)) for train in (True, False)] == [4, 1]
+
+
 def test_folders_that_do_not_go_together(tmp_path):
     with pytest.raises(ValueError, match="cifar10 or a folder of images, got data="):
         find_source(str(tmp_path / "no")).open(True, None)

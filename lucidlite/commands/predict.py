@@ -77,6 +77,8 @@ def run(args: argparse.Namespace) -> int:
 def _reason(problem: Exception) -> str:
     if isinstance(problem, FileNotFoundError):
         return "no such file"
+    if isinstance(problem, IsADirectoryError):
+        return "a folder; name the images in it, as in folder/*"
     return str(problem).splitlines()[0].removeprefix("read_image: ")
 
 

@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--input", metavar="C,H,W", type=shape,
         help="the shape of one image (default: 3,32,32; lenet: 1,28,28)",
     )  # fmt: skip
-    parser.add_argument("--classes", metavar="N", type=int, default=10, help="default: 10")
+    parser.add_argument("--classes", metavar="N", type=positive, default=10, help="default: 10")
     parser.add_argument(
         "--batch", metavar="N", type=positive, default=1, help="images in a batch (default: 1)"
     )

@@ -118,7 +118,7 @@ def _read_npy(content: bytes, path: Path) -> NDArray[np.uint8]:
 
 def _read_with_pillow(content: bytes, path: Path) -> NDArray[np.uint8]:
     try:
-        from PIL import Image
+        from PIL import Image, UnidentifiedImageError
     except ImportError:
         raise error(
             ImportError,
@@ -138,6 +138,8 @@ def _read_with_pillow(content: bytes, path: Path) -> NDArray[np.uint8]:
                 grey_only = image.mode == "1"
                 image = image.convert("L" if grey_only else "RGBA" if alpha else "RGB")
             array = np.asarray(image)
+    except UnidentifiedImageError:
+        raise _bad(path, "it is no image that Pillow knows") from None
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as problem:
         raise _bad(path, str(problem)) from None
     return array[..., None] if array.ndim == 2 else array

@@ -64,10 +64,13 @@ def compare(
     check_choice("optimizer", optimizer, OPTIMIZERS)
     if loss is not None:
         check_choice("loss", loss, LOSSES)
-    if steps < 1:
-        raise error(ValueError, f"parity: steps must be at least 1, got steps={steps}")
-    sides = Side(OURS, device), Side(THEIRS, device)
+    for name, number in (("steps", steps), ("batch", batch)):
+        if number < 1:
+            raise error(ValueError, f"parity: {name} must be at least 1, got {name}={number}")
     limit = TOLERANCES[dtype] if tolerance is None else tolerance
+    if not limit >= 0:  # NaN would find anything equal
+        raise error(ValueError, f"parity: tolerance must be 0 or more, got tolerance={tolerance}")
+    sides = Side(OURS, device), Side(THEIRS, device)
     with settings(sides, dtype, seed, exact):
         if isinstance(model, str):
             twins = from_source(model, sides, classes, sizes)
@@ -173,6 +176,8 @@ def _run(
                 report.notes += _random((ours, theirs), batch)
             if dtype == "float64" and any("dtype" in each.message for each in report.problems):
                 report.notes.append("if the model works in float32 only, compare in float32")
+            if any("forward() missing" in each.message for each in report.problems):
+                report.notes.append("a model of several inputs takes --input SIZES once for each")
             return
 
 

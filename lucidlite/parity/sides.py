@@ -159,7 +159,7 @@ class Side:
         options = options if lr is None else {**options, "lr": lr}
         return getattr(self.lib.optim, name)(parameters, **options)
 
-    def problem(self, raised: Exception, files: Collection[str]) -> Problem:
+    def problem(self, raised: BaseException, files: Collection[str]) -> Problem:
         """``raised`` in words, with the innermost line of ``files`` that it came through."""
         place = ""
         for frame in traceback.extract_tb(raised.__traceback__):

@@ -225,9 +225,11 @@ def class_in(module: ModuleType, base: type, path: Path, wanted: str) -> Any:
     }  # fmt: skip
     if wanted not in kinds:
         own = [name for name, kind in kinds.items() if kind.__module__ == module.__name__]
+        other = getattr(module, wanted, None)
         raise error(
             ValueError,
             f"parity: {path} has no nn.Module called {wanted}"
+            + (f" (a class is needed, not a {type(other).__name__})" if other is not None else "")
             + (f", only {', '.join(own)}" if own else ""),
         )
     return kinds[wanted]

@@ -17,7 +17,7 @@ from lucidlite.parity.places import LAYERS
 from lucidlite.parity.sides import Problem, Side
 from lucidlite.parity.source import OURS, Turned, class_in
 from lucidlite.parity.step import Finding
-from lucidlite.training.build import MODELS, make_model
+from lucidlite.training.build import MODELS, OFFERED, make_model
 
 Sides = tuple[Side, Side]
 
@@ -97,10 +97,14 @@ def _both(
     for i, side in enumerate(sides):
         try:
             made.append(call(i))
-        except Exception as problem:
+        except (Exception, SystemExit) as problem:  # a script may end when it is run
             problems.append(side.problem(problem, turned[i].files))
     if problems:
         texts = [each.brief for each in problems]
+        if any("__init__() missing" in each.message for each in problems):
+            texts.append(f"a class is given {', '.join(OFFERED)}, the rest needs defaults")
+        if any(each.kind == "SystemExit" for each in problems):
+            texts.append('what a script does belongs under if __name__ == "__main__"')
         if len(problems) == 1:
             other = sides[0].name if problems[0].library == sides[1].name else sides[1].name
             texts.append(f"{other} makes it")
@@ -108,9 +112,14 @@ def _both(
     return made[0], made[1]
 
 
+def _own(module: Any) -> bool:
+    """Whether a module's class is its user's, not a library's."""
+    return not f"{type(module).__module__}.".startswith(LAYERS)
+
+
 def _files(model: Any) -> frozenset[str]:
     """Where the forward functions of a model's own classes stand."""
-    own = [m for m in model.modules() if not f"{type(m).__module__}.".startswith(LAYERS)]
+    own = filter(_own, model.modules())
     codes = [getattr(type(module).forward, "__code__", None) for module in own]
     return frozenset(code.co_filename for code in codes if code is not None)
 
@@ -122,6 +131,14 @@ def mismatches(sides: Sides, models: tuple[Any, Any], weights: str) -> list[Find
     """Names and shapes in which the two states differ, parameters that only one would train."""
     ours, theirs = (side.state(model) for side, model in zip(sides, models, strict=True))
     found: dict[str, str] = {}
+    if ours.keys() != theirs.keys():
+        kinds = [
+            {name: type(m).__name__ for name, m in model.named_modules() if not _own(m)}
+            for model in models
+        ]
+        other = next((n for n, kind in kinds[0].items() if kinds[1].get(n, kind) != kind), None)
+        if other is not None:  # from there on, numbers are those of other layers
+            found[other] = f"class: ours {kinds[0][other]}, torch {kinds[1][other]}"
     for name in [*ours, *(n for n in theirs if n not in ours)]:
         if name not in ours or name not in theirs:
             found[name] = f"only {(sides[0] if name in ours else sides[1]).name} has one"

@@ -23,6 +23,8 @@ from lucidlite.training.sources import Shape, Source, transform_for
 from lucidlite.utils.data import DataLoader, Subset
 
 MODELS: dict[str, type[Module]] = {"cnn-with-gap": CNNWithGAP, "lenet": LeNet, "resnet8": ResNet8}
+# What the class of a model is told of its data, where its __init__ takes it.
+OFFERED = "num_classes", "in_channels", "image_size"
 PEAKS = {"adam": 5e-3, "adamw": 5e-3, "sgd": 0.1}  # the learning rate at the top of the cycle
 
 
@@ -64,10 +66,10 @@ def find_model(name: str) -> type[Module]:
 
 
 def make_model(kind: Callable[..., Module], num_classes: int, shape: Shape) -> Module:
-    """A model of this class, given what it takes of num_classes, in_channels and image_size."""
-    offered = {"num_classes": num_classes, "in_channels": shape[0], "image_size": shape[1]}
+    """A model of this class, given what it takes of ``OFFERED``."""
     taken = inspect.signature(kind).parameters
-    return kind(**{name: value for name, value in offered.items() if name in taken})
+    offered = zip(OFFERED, (num_classes, *shape[:2]), strict=True)
+    return kind(**{name: value for name, value in offered if name in taken})
 
 
 def input_for(kind: Callable[..., Module], num_classes: int, shape: Shape) -> Shape:

@@ -105,6 +105,12 @@ def _open_folder(folder: Path, train: bool, transform: Any) -> Any:
             )
         return test_set
     whole = ImageFolder(folder, transform)
+    if len(whole) * _HELD_BACK < 1:
+        raise error(
+            ValueError,
+            f"data: a fifth of the images is held back for the test, so there must be 5 at least, "
+            f"got {len(whole)} in {folder}",
+        )
     # The split depends on the number of images alone: training and evaluation agree on it.
     parts = random_split(
         whole, [1 - _HELD_BACK, _HELD_BACK], generator=Generator().manual_seed(len(whole))
