@@ -371,6 +371,7 @@ _LATER = {
     "load": "lucidlite.serialization",
     "models": "lucidlite.models",
     "nn": "lucidlite.nn",
+    "onnx": "lucidlite.onnx",
     "optim": "lucidlite.optim",
     "parity": "lucidlite.parity",
     "profiler": "lucidlite.profiler",
