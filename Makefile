@@ -35,12 +35,12 @@ $(VENV)/train.stamp: pyproject.toml | $(PY)
 	@touch $@
 
 $(VENV)/test.stamp: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,safetensors]'
 	$(PY) -m compileall -q lucidlite
 	@touch $@
 
 $(VENV)/all.stamp: pyproject.toml | $(PY)
-	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,nvrtc,notebooks,browser,docs,dev]'
+	$(PY) -m pip install --quiet --disable-pip-version-check -e '.[train,images,test,parity,nvrtc,notebooks,browser,safetensors,onnxruntime,tensorboard,docs,dev]'
 	$(PY) -m compileall -q lucidlite
 	@touch $@
 

@@ -381,6 +381,7 @@ _LATER = {
     "load": "lucidlite.serialization",
     "models": "lucidlite.models",
     "nn": "lucidlite.nn",
+    "onnx": "lucidlite.onnx",
     "optim": "lucidlite.optim",
     "OutOfMemoryError": "lucidlite.backends.cupy_kernels.memory",
     "pairwise_distance": "lucidlite.ops.distance",

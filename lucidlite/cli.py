@@ -1,4 +1,4 @@
-"""The command line: ``lucidlite train | eval | predict | summary | parity | doctor``.
+"""The command line: ``lucidlite train | eval | predict | export | summary | ...``.
 
 Each command is a module of lucidlite.commands, imported when it is the one asked for: it defines
 ``add_arguments(parser)`` and ``run(args)``, which returns the exit code. Mistakes of the user's
@@ -18,6 +18,7 @@ COMMANDS = {
     "train": "train a classifier of images, or go on with a run",
     "eval": "measure a trained model on its test images",
     "predict": "tell the classes of image files",
+    "export": "write a trained model as an ONNX file",
     "summary": "show a model's layers, shapes, parameters and work",
     "parity": "train a model here and in PyTorch, and find where they differ",
     "doctor": "show what this installation has and what it lacks",

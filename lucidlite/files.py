@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import IO
 
 from lucidlite.callsite import error
+
+# A temporary file is called after the one it is to become, so that it can be told whose it was.
+_TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
+_NAMED = 50  # characters of the name: with more, a long one would have no room for the rest
+# What systems say that cannot make a folder durable, or need not.
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -39,7 +47,8 @@ def atomic_write(path: str | os.PathLike[str], op: str = "save") -> Iterator[IO[
     folder = os.path.dirname(target)
     if not os.path.isdir(folder):
         raise error(FileNotFoundError, f"{op}: the folder of the file must exist, got {target!r}")
-    temporary = os.path.join(folder, f".{secrets.token_hex(8)}.tmp")
+    name = os.path.basename(target)[:_NAMED]
+    temporary = os.path.join(folder, f".{name}.{secrets.token_hex(8)}.tmp")
     try:
         with open(temporary, "xb") as file:
             yield file
@@ -53,14 +62,35 @@ def atomic_write(path: str | os.PathLike[str], op: str = "save") -> Iterator[IO[
         with suppress(OSError):
             os.unlink(temporary)
         raise
-    _sync_folder(folder)
+    sync_folder(folder)
 
 
-def _sync_folder(folder: str) -> None:
-    """Make the new name durable, on systems that can open a folder."""
-    with suppress(OSError):
+def sync_folder(folder: str | os.PathLike[str]) -> None:
+    """Make the names in a folder durable, on systems that can open one."""
+    try:
         descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    except OSError:
+        return
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        if problem.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove_leftovers(folder: str | os.PathLike[str], ours: Callable[[str], object]) -> list[str]:
+    """Remove the temporary files that a killed ``atomic_write`` left, and return their names.
+
+    Of these only the ones on their way to a name for which ``ours(name)`` is true. Nobody may be
+    writing to such a name now.
+    """
+    found = []
+    for name in os.listdir(folder):
+        match = _TEMPORARY.fullmatch(name)
+        if match and ours(match[1]):
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(folder, name))
+            found.append(name)
+    return found

@@ -33,8 +33,8 @@ NOWHERE = """
 PARTIAL = {
     "torch.gather": "sparse_grad=True is refused",
     "torch.norm": "p='nuc' is refused: it needs singular values",
-    "torch.save": "a zip of .npy arrays and JSON, not PyTorch's file",
-    "torch.load": "reads what lucidlite.save wrote",
+    "torch.save": "a zip of .npy arrays and JSON, or .safetensors; not PyTorch's .pt",
+    "torch.load": "data only; .pt, .safetensors and .npz files, bfloat16 as float32",
     "torch.Tensor": "no tensor classes of each dtype; see the methods in the error it raises",
     "torch.nn.Embedding": "sparse=True is refused",
     "torch.nn.functional.embedding": "sparse=True is refused",

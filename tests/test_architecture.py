@@ -18,7 +18,8 @@ PACKAGE = Path(__file__).parents[1] / "lucidlite"
 FLOORS = {
     "F0 names, numbers, places": """
         notes callsite hints training_hints blas malloc workers threads determinism device dtypes
-        philox generator hooks names scope window geometry mixes files archive png pictures
+        philox generator hooks names scope window geometry mixes files png pictures
+        pages
     """,
     "F1 backends": """
         backends.kernels backends.kernels.conv backends.kernels.pool backends.kernels.matmul
@@ -69,7 +70,10 @@ FLOORS = {
     "F5 the engine": "nonfinite engine_checks engine stepping",
     "F6 tensors": "printing printing_html reading tensor creation sampling interop",
     "F7 rooms around them": """
-        gradcheck autograd linalg serialization nn.parameter nn.tree nn.convert nn.state nn.hooks
+        gradcheck autograd linalg formats formats.refused formats.zips formats.arrays formats.names
+        formats.archive formats.structure formats.plain_npz formats.pickles formats.values
+        formats.torch_zip formats.safetensors_file serialization
+        nn.parameter nn.tree nn.convert nn.state nn.hooks
         nn.brief nn.html nn.module nn.containers nn.init nn.functional nn.linear nn.conv nn.pooling
         nn.rectifier nn.activation nn.norm nn.layer_norm nn.padding nn.resize nn.dropout nn.distance
         nn.loss nn.margin_loss nn.shape nn.utils.clip_grad nn.utils.rnn nn.utils.convert_parameters
@@ -92,23 +96,33 @@ FLOORS = {
         models training.modes tables kept profiler.events profiler.watched profiler.recorder
         profiler.table profiler.trace profiler.session profiler costs.multiply_adds costs.measured
         costs.layers costs.model costs training.signals training.sources training.settings
-        training.build training.metrics training.progress training.predictions training.report
-        training.checkpoint training.trainer training watching.values watching.graph watching.run
-        watching.step watching.rule watching.loop watching.modes watching.losses watching.data
+        training.build training.metrics training.steps training.tensorboard training.live
+        training.progress training.predictions training.report training.markup training.charts
+        training.confusion training.confusion_html training.run_page training.generators
+        training.checkpoint training.run_folder training.keeping
+        training.trainer training watching.values watching.graph watching.run watching.step
+        watching.rule watching.loop watching.modes watching.losses watching.data
         watching.activations watching.gradients watching.table watching.watcher watching
         commands commands.gpu commands.common
         viz.numbers viz.images viz.graph viz.modules viz.collect viz.mermaid viz.page viz
         parity.measure parity.source parity.sides parity.trace parity.places parity.step
         parity.inputs parity.report parity.twins parity.run parity
-        commands.train commands.eval commands.predict commands.summary commands.parity
-        commands.doctor cli __main__
+        onnx.graph onnx.table onnx.shape onnx.choices onnx.arithmetic onnx.activation onnx.products
+        onnx.pooling onnx.norm onnx.reduce onnx.resize onnx.index onnx.recurrent onnx.patches
+        onnx.losses onnx.operators onnx.views onnx.tracer onnx.run onnx.dynamic onnx.verify
+        onnx.write onnx.exporting onnx
+        commands.export commands.doctor commands.going_on commands.results commands.train
+        commands.eval commands.predict commands.summary commands.parity cli __main__
     """,
 }
 ORDER = [name for floor in FLOORS.values() for name in floor.split()]
 OUTER = FLOORS["F9 outer rooms"].split()
 
 # Imported inside functions, and only there: what may be missing, and what is slow to load.
-OPTIONAL = {"cupy", "cudnn", "matplotlib", "tqdm", "PIL"}
+OPTIONAL = {
+    "cupy", "cudnn", "matplotlib", "rich", "tensorboard", "PIL", "safetensors", "onnx",
+    "onnxruntime",
+}  # fmt: skip
 HEAVY = {"datasets.download": {"urllib", "http", "ssl"}, "scope": {"difflib"}}
 # Files that load modules by name: the front doors of the package and of the command line, a user's
 # model file, looks at what is installed; the backend of a device that most don't ask for.

@@ -51,7 +51,7 @@ def test_truncation_is_an_error(tmp_path):
     [
         (b"", "it is empty"),
         (b"hello, world", "not written by lucidlite.save"),
-        (pickle.dumps([1]), "PyTorch pickle"),
+        (pickle.dumps([1]), "bare pickle"),
     ],
 )
 def test_foreign_bytes(tmp_path, data, message):
@@ -61,22 +61,10 @@ def test_foreign_bytes(tmp_path, data, message):
         load(path)
 
 
-def test_foreign_numpy_files(tmp_path):
+def test_a_single_npy_file(tmp_path):
     np.save(tmp_path / "a.npy", np.ones(2))
-    np.savez(tmp_path / "a.npz", x=np.ones(2))
     with pytest.raises(RuntimeError, match=r"single \.npy array"):
         load(tmp_path / "a.npy")
-    with pytest.raises(RuntimeError, match=r"plain \.npz"):
-        load(tmp_path / "a.npz")
-
-
-@pytest.mark.parametrize("zipped", [True, False])
-def test_pytorch_files(tmp_path, zipped):
-    torch = pytest.importorskip("torch", reason="compares with PyTorch")
-    path = tmp_path / "model.pt"
-    torch.save({"w": torch.ones(2)}, path, _use_new_zipfile_serialization=zipped)
-    with pytest.raises(RuntimeError, match=r"PyTorch pickle[\s\S]*model\.pt"):
-        load(path)
 
 
 def rebuild(change, entries=()):
@@ -99,14 +87,14 @@ def rebuild(change, entries=()):
 
 
 def test_a_newer_version_says_upgrade():
-    data = rebuild(lambda manifest: manifest.update(version=2, content=["anything"]))
-    with pytest.raises(RuntimeError, match=r"version 2 is newer.*upgrade"):
+    data = rebuild(lambda manifest: manifest.update(version=3, content=["anything"]))
+    with pytest.raises(RuntimeError, match=r"version 3 is newer.*upgrade"):
         loads(data)
 
 
 def test_a_missing_array_is_named():
-    data = rebuild(lambda _: None, [("arrays/1.npy", None)])
-    with pytest.raises(RuntimeError, match=r"arrays/1\.npy is missing"):
+    data = rebuild(lambda _: None, [("model/mask.npy", None)])
+    with pytest.raises(RuntimeError, match=r"model/mask\.npy is missing"):
         loads(data)
 
 
@@ -134,6 +122,7 @@ ROOTS = [
     {"dict": 3},
     {"dict": [[1]]},
     {"dict": [[[], 1]]},
+    {"dict": [[{"int": hex(k * (2**61 - 1))}, 1] for k in range(1, 3000)]},
     {"tuple": 1},
     {"class": "os.system"},
     {},
@@ -158,6 +147,11 @@ def test_hostile_manifests(root):
         lambda manifest: manifest["content"].pop("tensors"),
         lambda manifest: manifest["content"].update(tensors=[{}]),
         lambda manifest: manifest["content"].update(tensors=5),
+        lambda manifest: manifest["content"].pop("arrays"),
+        lambda manifest: manifest["content"].update(arrays=5),
+        lambda manifest: manifest["content"].update(arrays=[5, None, {}, []]),
+        lambda manifest: manifest["content"].update(arrays=["../../etc/passwd"] * 4),
+        lambda manifest: manifest["content"].update(arrays=["model/weight"] * 4),
     ],
 )
 def test_hostile_documents(change):
@@ -202,9 +196,9 @@ def test_pickles_inside_are_never_run(tmp_path):
     hidden = npy.replace(b"'|O'", b"'<f8'")
     as_scalar = {"numpy_scalar": 0}
     for data in (
-        rebuild(lambda _: None, [("arrays/0.npy", npy)]),
-        rebuild(lambda _: None, [("arrays/0.npy", hidden)]),
-        rebuild(lambda m: m["content"].update(root=as_scalar), [("arrays/0.npy", npy)]),
+        rebuild(lambda _: None, [("model/weight.npy", npy)]),
+        rebuild(lambda _: None, [("model/weight.npy", hidden)]),
+        rebuild(lambda m: m["content"].update(root=as_scalar), [("model/weight.npy", npy)]),
         pickle.dumps(trap),
         npy,
     ):
@@ -231,7 +225,7 @@ def test_pickles_inside_are_never_run(tmp_path):
 def test_hostile_array_headers(header):
     text = header.encode().ljust(117) + b"\n"
     npy = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(96)
-    data = rebuild(lambda _: None, [("arrays/0.npy", npy)])
+    data = rebuild(lambda _: None, [("model/weight.npy", npy)])
     with pytest.raises(RuntimeError, match="cannot read the file"):
         loads(data)
 
@@ -239,8 +233,8 @@ def test_hostile_array_headers(header):
 def test_object_headers_are_refused_before_the_data():
     text = b"{'descr': '|O', 'fortran_order': False, 'shape': (12,), }".ljust(117) + b"\n"
     npy = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(96)
-    data = rebuild(lambda _: None, [("arrays/0.npy", npy)])
-    with pytest.raises(RuntimeError, match="unexpected array"):
+    data = rebuild(lambda _: None, [("model/weight.npy", npy)])
+    with pytest.raises(RuntimeError, match="array of Python objects"):
         loads(data)
 
 

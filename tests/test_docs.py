@@ -40,6 +40,8 @@ def script(name):
 
 
 source = script("docs_source")
+# What a guide may use and an environment may lack.
+LIBRARIES = r"^(?:import|from) (torch|PIL|onnxruntime|onnx|safetensors)\b"
 
 
 # -- programs and commands -------------------------------------------------------------------------
@@ -55,7 +57,7 @@ def test_the_guide_can_be_followed(page, tmp_path, monkeypatch, capsys):
     namespace = {"__name__": "__main__"}
     for block, after in zip(blocks, [*blocks[1:], None], strict=False):
         if block.language == "python":
-            for library in re.findall(r"^(?:import|from) (torch|PIL)\b", block.code, re.MULTILINE):
+            for library in re.findall(LIBRARIES, block.code, re.MULTILINE):
                 pytest.importorskip(library, reason=f"this guide uses {library}")
             saved = re.search(r"[Ss]ave (?:it|this)\s+as `(\w+\.py)`", block.before)
             if saved:

@@ -10,7 +10,8 @@ import stat
 import numpy as np
 import pytest
 
-from lucidlite import archive, files
+from lucidlite import files
+from lucidlite.formats import arrays
 from lucidlite.serialization import load, save
 
 # -- paths ---------------------------------------------------------------------------------------
@@ -105,7 +106,7 @@ def test_the_old_file_survives_a_failed_save(tmp_path, monkeypatch, where, failu
         raise failure
 
     if where == "write":
-        monkeypatch.setattr(archive.npy, "write_array", fail)
+        monkeypatch.setattr(arrays.npy, "write_array", fail)
     else:
         monkeypatch.setattr(files.os, where, fail)
     with pytest.raises(type(failure)):

@@ -56,7 +56,8 @@ def test_every_data_file_is_installed():
         for path in PACKAGE.rglob("*")
         if path.is_file() and path.suffix not in (".py", ".pyc")
     }
-    named = {"datasets/mnist_sample.npz", "datasets/MNIST_SAMPLE.md", "viz/page/index.html"}
+    named = {"datasets/mnist_sample.npz", "datasets/MNIST_SAMPLE.md", "viz/page/index.html",
+             "training/page/index.html"}
     assert {"py.typed", *named} <= data
     installed = {p.relative_to(PACKAGE).as_posix() for each in patterns for p in PACKAGE.glob(each)}
     assert data <= installed

@@ -152,6 +152,8 @@ def check_command(line):
         assert named <= set(re.findall(r"--[\w-]+", shown.getvalue()))
     elif words[0] == "python" and words[1] != "-m":
         assert (ROOT / words[1]).is_file()
+    elif words[0] == "tensorboard":
+        assert words[1] == "--logdir"
     else:
         assert words[:3] in (["python3", "-m", "venv"], ["python", "-m", "pytest"]) or (
             words in ([".", ".venv/bin/activate"], ["source", ".venv/bin/activate"])

@@ -176,7 +176,7 @@ def test_equal_contents_give_equal_bytes_that_numpy_opens():
     with np.load(io.BytesIO(data), allow_pickle=False) as arrays:
         manifest = json.loads(arrays["manifest.json"])
         assert manifest["format"] == "lucidlite"
-        assert arrays["arrays/0"].shape == (2, 3, 4)
+        assert arrays["model/weight"].shape == (2, 3, 4)
 
 
 def test_map_location():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import os
+import re
 import signal
 import threading
 
@@ -20,6 +21,7 @@ from lucidlite.training.metrics import RunningResult, Stopwatch, write_csv
 from lucidlite.training.predictions import denormalized, predict_all
 from lucidlite.training.progress import Progress
 from lucidlite.training.signals import StopSignals
+from lucidlite.training.steps import StepRow
 from lucidlite.utils.data import DataLoader, TensorDataset
 
 
@@ -37,7 +39,8 @@ def test_it_learns_and_writes(uninterrupted):
     assert last.test_accuracy == 1.0
     assert [row.epoch for row in run.history] == [1, 2, 3]
     assert sorted(path.name for path in run.folder.iterdir()) == [
-        "best.npz", "last.npz", "metrics.csv",
+        "best.npz", "checkpoint-00000006.npz", "checkpoint-00000012.npz",
+        "checkpoint-00000018.npz", "metrics.csv", "steps.csv",
     ]  # fmt: skip
 
 
@@ -99,7 +102,8 @@ def test_resumed_run_ends_bit_equal(tmp_path, uninterrupted, where, calls, optio
     with pytest.raises(Stopped) as stopped:
         first.fit()
     assert stopped.value.signal == signal.SIGINT
-    assert stopped.value.path == str(tmp_path / "run" / "last.npz")
+    assert stopped.value.path == str(first.path)
+    assert first.path.parent == tmp_path / "run"
     # Another process would have other weights and another generator.
     second = trainer(tmp_path / "run", seed=77, **options)
     torch.rand(13)
@@ -123,7 +127,7 @@ def test_stopped_twice(tmp_path, uninterrupted):
 def test_stopped_says_where(tmp_path):
     run = trainer(tmp_path)
     stop_after(run, 8)
-    with pytest.raises(Stopped, match=r"stopped in epoch 2 after batch 2 of 6; saved .*last\.npz"):
+    with pytest.raises(Stopped, match=r"epoch 2 after batch 2 of 6; saved .*-00000008\.npz"):
         run.fit()
 
 
@@ -173,11 +177,11 @@ def test_checkpoint_refuses_other_files(tmp_path):
     torch.save({"epoch": 1}, tmp_path / "other.npz")
     with pytest.raises(RuntimeError, match="no training checkpoint"):
         Checkpoint(model, optimizer).load(tmp_path / "other.npz")
-    Checkpoint(model, optimizer).save(tmp_path / "last.npz")
+    Checkpoint(model, optimizer).save(tmp_path / "here.npz")
     loader = DataLoader(TensorDataset(torch.zeros(2)))
     with pytest.raises(RuntimeError, match="must hold model, optimizer, loader, got model, opt"):
-        Checkpoint(model, optimizer, loader=loader).load(tmp_path / "last.npz")
-    assert list(load_weights(tmp_path / "last.npz")) == ["weight", "bias"]
+        Checkpoint(model, optimizer, loader=loader).load(tmp_path / "here.npz")
+    assert list(load_weights(tmp_path / "here.npz")) == ["weight", "bias"]
     with pytest.raises(RuntimeError, match="must hold a model's state_dict"):
         load_weights(tmp_path / "other.npz")
 
@@ -274,7 +278,7 @@ def test_loss_that_is_not_finite_ends_the_run(tmp_path):
     run.loss = lambda output, _: (output * float("inf")).sum()
     with pytest.raises(FloatingPointError, match="epoch 1; a lower learning rate"):
         run.fit()
-    assert not (tmp_path / "last.npz").exists()
+    assert [path.name for path in tmp_path.glob("*.npz")] == ["checkpoint-00000000.npz"]
 
 
 def test_stopwatch_adds_stretches():
@@ -331,20 +335,60 @@ def test_lines_where_there_is_no_terminal(monkeypatch):
     assert line.rstrip().endswith("s left")
 
 
-def test_bar_on_a_terminal(monkeypatch):
-    pytest.importorskip("tqdm", reason="shows progress bars")
+def test_view_on_a_terminal(monkeypatch):
+    pytest.importorskip("rich", reason="draws the live view")
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setattr("lucidlite.training.progress._REFRESH", 0.0)
     stream = Terminal()
     progress = Progress(stream)
-    progress.start("epoch 2/2 train", 100, done=10)
+    progress.start("epoch 1/2 train", 100, 10, "train", (50, 100, 50))
+    for step, loss in ((1, 2.0), (2, 0.5)):
+        progress.step(StepRow(step, 1, loss, 0.5, 1.25e-3, 10.0))
     progress.update(results(60))
     progress.end()
-    shown = stream.getvalue()
-    assert "epoch 2/2 train" in shown
-    assert "60/100" in shown
-    assert "loss 0.0" in shown
+    shown = re.sub(r"\x1b\[[\d;?]*[A-Za-z]", "", stream.getvalue())
+    assert "epoch 1/2 train" in shown
+    assert " 60% 60/100" in shown
+    assert "loss 0.0167  acc 1.7%  lr 1.25e-03" in shown
     assert "images/s" in shown
-    assert "left" in shown
+    assert re.search(r"epoch \d+:\d\d  run \d+:\d\d left", shown)
+    assert "loss so far 2.00 " in shown
+
+
+def test_time_left(monkeypatch):
+    """10 images a second in training: 4 s for its rest, 2 s for the test, then as much again."""
+    times = iter([0.0, 5.0, 10.0, 10.0, 11.0])
+    monkeypatch.setattr("time.perf_counter", lambda: next(times))
+    monkeypatch.setattr("lucidlite.training.progress._EVERY", 0.0)
+    stream = io.StringIO()
+    progress = Progress(stream)
+    progress.start("epoch 1/2 train", 90, 0, "train", (50, 90, 50))
+    progress.update(results(50))
+    # A test is taken to be 2.5 times as fast, until there was one.
+    assert stream.getvalue().endswith("10 images/s  6 s left\n")
+    assert progress._left(40, 10.0) == (6.0, 6.0 + 9.0 + 2.0)
+    progress.end()
+    progress.start("epoch 1/2 test", 50, 0, "test", (0, 90, 50))
+    progress.update(results(10))
+    seconds, run = progress._left(40, 10.0)
+    assert seconds == 4.0
+    assert run == 4.0 + 90 / 5.0 + 50 / 10.0  # 50 images in 10 seconds, as the pass ended
+
+
+def test_a_terminal_that_has_gone(monkeypatch):
+    """Nothing is shown any more, and nothing else happens."""
+    monkeypatch.setattr("lucidlite.training.progress._EVERY", 0.0)
+
+    class Gone(io.StringIO):
+        def write(self, _):
+            raise OSError(5, "Input/output error")
+
+    progress = Progress(Gone())
+    progress.start("x", 100)
+    progress.update(results(50))
+    progress.update(results(60))
+    progress.end()
 
 
 def test_quiet_shows_nothing():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 
 import lucidlite as torch
@@ -45,14 +47,29 @@ class Blobs(Dataset):
         return image + self.noise * torch.randn(1, 8, 8), label
 
 
-def trainer(folder=None, seed=5, workers=0, loader_generator=False, **options):
+class DrawnElsewhere(Blobs):
+    """Noise from NumPy's global generator, brightness from Python's."""
+
+    def __getitem__(self, index):
+        image, label = super().__getitem__(index)
+        noise = np.random.standard_normal((1, 8, 8)).astype(np.float32)
+        return image * random.uniform(0.8, 1.2) + 0.1 * torch.from_numpy(noise), label
+
+
+def trainer(
+    folder=None, seed=5, workers=0, loader_generator=False, data=Blobs, shuffled_test=False,
+    **options,
+):  # fmt: skip
     torch.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
     model = Net()
     generator = torch.Generator().manual_seed(9) if loader_generator else None
     train = DataLoader(
-        Blobs(), batch_size=BATCH, shuffle=True, num_workers=workers, generator=generator
+        data(), batch_size=BATCH, shuffle=True, num_workers=workers, generator=generator
     )
-    test = DataLoader(Blobs(20, noise=0.0), batch_size=7)
+    own = torch.Generator().manual_seed(8) if shuffled_test else None
+    test = DataLoader(data(20, noise=0.0), batch_size=7, shuffle=shuffled_test, generator=own)
     optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
     scheduler = OneCycleLR(optimizer, max_lr=0.01, total_steps=EPOCHS * len(train))
     options = {"progress": Progress(quiet=True), "epochs": EPOCHS, **options}

@@ -19,9 +19,10 @@ from lucidlite.training.build import (
     make_model,
 )
 from lucidlite.training.checkpoint import load_weights
+from lucidlite.training.keeping import BEST
+from lucidlite.training.run_folder import newest_checkpoint
 from lucidlite.training.settings import RUN, Settings
 from lucidlite.training.sources import NAMES, Shape, Source, find_source, statistics
-from lucidlite.training.trainer import BEST, LAST
 
 RUNS = Path("runs")
 DEFAULTS: dict[str, Any] = {
@@ -140,7 +141,8 @@ def open_run(place: str | Path, args: argparse.Namespace, device: str) -> Run:
     """
     place = Path(place)
     if place.is_dir():
-        weights = place / BEST if (place / BEST).is_file() else place / LAST
+        best = place / BEST
+        weights = best if best.is_file() else newest_checkpoint(place) or best
         if not weights.is_file():
             raise error(FileNotFoundError, f"{place} holds no run: there is no {BEST} in it")
     elif place.is_file():
@@ -168,7 +170,7 @@ def open_run(place: str | Path, args: argparse.Namespace, device: str) -> Run:
 
 def newest_run(folder: Path = RUNS, pattern: str = "*") -> Path:
     """The folder of the run that wrote its checkpoint last; FileNotFoundError without any."""
-    found = [path.parent for path in folder.glob(f"{pattern}/{LAST}")]
+    found = [path for path in map(newest_checkpoint, folder.glob(pattern)) if path is not None]
     if not found:
         raise error(FileNotFoundError, f"there is no run in {folder}/: `lucidlite train` makes one")
-    return max(found, key=lambda path: (path / LAST).stat().st_mtime)
+    return max(found, key=lambda path: path.stat().st_mtime).parent

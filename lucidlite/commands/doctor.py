@@ -23,9 +23,12 @@ EXAMPLES = """examples:
   lucidlite doctor        put its output into a bug report
 """
 _EXTRAS = {
-    "tqdm": ("progress", "progress bars on a terminal", "plain lines"),
+    "rich": ("progress", "a live view of a run on a terminal", "plain lines"),
+    "tensorboard": ("tensorboard", "a run's events for TensorBoard", "metrics.csv and steps.csv"),
     "matplotlib": ("plot", "curves.png and predictions.png of a run", "no pictures"),
     "PIL": ("images", "PNG, JPEG and other image files", "PNM and .npy only"),
+    "safetensors": ("safetensors", "weights as .safetensors files", ".npz and .pt files only"),
+    "onnx": ("onnx", "models as ONNX files", "no lucidlite export"),
 }
 _THREADS = (
     "LUCIDLITE_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS",

@@ -31,7 +31,8 @@ EXAMPLES = """examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "place", metavar="RUN", nargs="?", type=Path,
-        help="the folder of a run (its best weights) or a file of weights (default: newest run)",
+        help="the folder of a run (its best weights) or a file of weights: .npz, .safetensors, "
+        "PyTorch's .pt (default: newest run)",
     )  # fmt: skip
     add_data_options(parser)
     parser.add_argument("--input", metavar="C,H,W", type=shape, help="as in train")

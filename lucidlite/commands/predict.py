@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("images", metavar="IMAGE", nargs="+", help="image files")
     parser.add_argument(
         "--run", metavar="RUN", type=Path,
-        help="the folder of a run, or its best.npz or last.npz (default: the newest in runs/)",
+        help="the folder of a run, its best.npz or a checkpoint (default: the newest in runs/)",
     )  # fmt: skip
     parser.add_argument(
         "--top", metavar="N", type=positive, default=1, help="show the N likeliest classes"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import signal
 import sys
 from contextlib import nullcontext, suppress
 from itertools import count
@@ -11,36 +12,40 @@ from pathlib import Path
 
 from lucidlite.callsite import error
 from lucidlite.commands.common import (
-    DEFAULTS,
     RUNS,
     add_data_options,
     add_device_option,
     build,
     device_of,
-    full_data,
-    full_model,
     new_settings,
-    newest_run,
     positive,
     shape,
 )
+from lucidlite.commands.going_on import (
+    drop_what_cannot_be_said,
+    exit_code,
+    family,
+    farewell,
+    found,
+    left,
+    offer,
+    resumed,
+    say,
+    warnings_in_a_line,
+)
+from lucidlite.commands.results import REPORT, Warned, write_results
 from lucidlite.optim.lr_scheduler import OneCycleLR
 from lucidlite.sampling import manual_seed
 from lucidlite.training.build import PEAKS, make_loader, make_optimizer
-from lucidlite.training.checkpoint import load_weights
 from lucidlite.training.metrics import EpochRow
-from lucidlite.training.predictions import denormalized, predict_all
 from lucidlite.training.progress import Progress
-from lucidlite.training.report import can_draw, draw_curves, draw_predictions
-from lucidlite.training.settings import RUN, Settings
+from lucidlite.training.run_folder import newest_checkpoint, writable_folder
+from lucidlite.training.settings import Settings
 from lucidlite.training.signals import Stopped
 from lucidlite.training.sources import Source, find_source
-from lucidlite.training.trainer import BEST, LAST, Trainer
+from lucidlite.training.tensorboard import EventFile, can_record, settings_shown
+from lucidlite.training.trainer import Trainer
 from lucidlite.watching import watch
-
-CURVES, PREDICTIONS = "curves.png", "predictions.png"
-# Settings that a run keeps when it goes on.
-_KEPT = ("data", "model", "input", "epochs", "batch_size", "lr", "optimizer", "seed", "limit")
 
 EXAMPLES = """examples:
   lucidlite train                                   5 epochs on the digits in the package
@@ -48,10 +53,15 @@ EXAMPLES = """examples:
   lucidlite train --data photos/ --model net.py:Net --epochs 20 --lr 1e-3
   lucidlite train --resume runs/sample-cnn-with-gap  go on where Ctrl-C or a crash ended it
 
-The folder of a run gets last.npz (the checkpoint), best.npz (the weights with the best test
-accuracy: model.load_state_dict(lucidlite.load(...)) takes them), metrics.csv, run.json, and with
-matplotlib curves.png and predictions.png. A run that goes on ends with the same bits as one that
-was never interrupted, on the same machine with the same number of threads.
+The folder of a run gets checkpoint-STEPS.npz (the newest few), best.npz (the weights with the best
+test accuracy: model.load_state_dict(lucidlite.load(...)) takes them), metrics.csv and steps.csv,
+run.json, report.html, with matplotlib curves.png and predictions.png, and with tensorboard its
+events: tensorboard --logdir runs. A run that goes on, after Ctrl-C or kill -9, ends
+with the same bits as one that was never interrupted, on the same machine with the same number of
+threads.
+
+exit code: 0 done; 2 an error, said in one line; 130, 143 or 129 stopped by Ctrl-C, SIGTERM or the
+end of the terminal.
 """
 
 
@@ -82,9 +92,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--resume", metavar="FOLDER", nargs="?", const="",
-        help="go on with the run in FOLDER, by default the newest in runs/; its own settings count",
+        help="go on with the run in FOLDER, by default the newest in runs/, or from a checkpoint "
+        "in it; the run's own settings count",
     )  # fmt: skip
-    parser.add_argument("--no-plots", action="store_true", help="draw no pictures at the end")
+    parser.add_argument(
+        "--keep", metavar="N", type=positive, default=3,
+        help="how many of the newest checkpoints stay (default: 3)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--save-every", metavar="SECONDS", type=_seconds, default=300.0,
+        help="a checkpoint as often as this, and after every epoch (default: 300)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--no-plots", action="store_true", help="write no report.html and no pictures at the end"
+    )
+    parser.add_argument(
+        "--tensorboard", action=argparse.BooleanOptionalAction,
+        help="write events for TensorBoard, or don't (default: if its package is installed)",
+    )  # fmt: skip
     parser.add_argument(
         "--no-watch", action="store_true", help="don't look for mistakes that raise no error"
     )
@@ -92,19 +117,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    try:
+        return _run(args)
+    finally:
+        drop_what_cannot_be_said()
+
+
+def _run(args: argparse.Namespace) -> int:
     device = device_of(args)
+    start: Path | None = None
     if args.resume is None:
         settings, source = new_settings(args)
         folder = _new_folder(args, settings)
     else:
-        folder = _found(args)
-        settings = _resumed(folder, args)
+        folder, start = found(args)
+        settings = resumed(folder, args)
         source = find_source(settings.data, settings.data_root, args.download)
     manual_seed(settings.seed)
     model = build(settings, device)
     train_loader = make_loader(source, settings, True, args.workers, device)
     test_loader = make_loader(source, settings, False, args.workers, device)
     optimizer = make_optimizer(settings.optimizer, model, settings.lr)
+    events = _events(args, settings, folder)
     trainer = Trainer(
         model,
         train_loader,
@@ -117,35 +151,79 @@ def run(args: argparse.Namespace) -> int:
         device=device,
         folder=folder,
         progress=Progress(quiet=args.quiet),
-        report=lambda row: print(_line(row, settings.epochs), flush=True),
+        report=lambda row: say(_line(row, settings.epochs)),
+        save_every=args.save_every,
+        keep=args.keep,
+        recorders=[] if events is None else [events],
     )
+    trainer.offer = offer(folder)
     if args.resume is None:
+        writable_folder(folder)
         settings.save(folder)
     parameters = sum(p.numel() for p in model.parameters())
-    doing = "writing to" if args.resume is None else "going on in"
-    print(
+    doing = "writing to" if start is None else f"going on from {start.name} in"
+    say(
         f"{type(model).__name__} ({parameters:,} parameters) on {device}; "
         f"{len(train_loader.dataset):,} training and {len(test_loader.dataset):,} test images of "
         f"{settings.data} as {'x'.join(map(str, settings.input))}\n"
         f"{settings.optimizer}, one cycle to {settings.lr:g}, batch {settings.batch_size}, "
-        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}; {doing} {folder}",
-        flush=True,
+        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}; {doing} {folder}"
     )
-    watched = nullcontext() if args.no_watch else watch(model, optimizer, log=_warn)
-    try:
-        with watched:
-            trainer.fit(resume=args.resume is not None)
-    except Stopped as stop:
-        print(_farewell(stop, settings, folder), file=sys.stderr)
-        return 128 + stop.signal
-    _finish(trainer, source, settings, folder, args)
+    warned = Warned(folder)
+    watched = nullcontext() if args.no_watch else watch(model, optimizer, log=warned)
+    with nullcontext() if events is None else events:
+        try:
+            with watched, warnings_in_a_line():
+                trainer.fit(resume=start or False)
+        except Stopped as stop:
+            say(farewell(stop, settings, folder), sys.stderr)
+            if not args.no_plots and stop.signal in (signal.SIGINT, signal.SIGTERM):
+                _report_of_a_part(trainer, source, settings, folder, warned, stop)
+            return exit_code(stop.signal)
+        except KeyboardInterrupt as stop:
+            say(left(trainer, folder), sys.stderr)
+            return exit_code(getattr(stop, "signal", signal.SIGINT))
+        if not args.no_plots:
+            write_results(
+                trainer, source, settings, folder,
+                warned=warned, workers=args.workers, events=events,
+            )  # fmt: skip
+    _tell(trainer, folder)
     return 0
 
 
-def _warn(warning: Warning) -> None:
-    """Say it below the progress, without the line of the script that started us."""
-    lines = [line for line in str(warning).splitlines() if f"at {sys.argv[0]}:" not in line]
-    print("\n" + "\n".join(lines), file=sys.stderr, flush=True)
+def _events(args: argparse.Namespace, settings: Settings, folder: Path) -> EventFile | None:
+    """The file of events for TensorBoard: wherever its package is, unless it isn't wanted."""
+    if args.tensorboard is False:
+        return None
+    if not can_record():
+        if args.tensorboard:
+            say(
+                "No events for TensorBoard: they take its package, "
+                "pip install 'lucidlite[tensorboard]' gets it.",
+                sys.stderr,
+            )
+        return None
+    return EventFile(folder, settings_shown(dataclasses.asdict(settings)))
+
+
+def _report_of_a_part(
+    trainer: Trainer, source: Source, settings: Settings, folder: Path, warned: Warned,
+    stop: Stopped,
+) -> None:  # fmt: skip
+    """The report of what there is. Who asked by SIGTERM waits for no look at the test images."""
+    where = f"It was stopped in epoch {stop.epoch} of {settings.epochs} and can go on."
+    by_hand = stop.signal == signal.SIGINT
+    with suppress(KeyboardInterrupt):  # Ctrl-C again: it isn't wanted
+        write_results(trainer, source, settings, folder, warned=warned, stopped=where, look=by_hand)
+        say(f"{folder / REPORT} shows the run so far.", sys.stderr)
+
+
+def _seconds(text: str) -> float:
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text}")
+    return value
 
 
 def _rate(text: str) -> float:
@@ -160,60 +238,19 @@ def _new_folder(args: argparse.Namespace, settings: Settings) -> Path:
     """Where a new run goes: never where one is already."""
     if args.out is not None:
         folder: Path = args.out
-        if (folder / LAST).exists():
+        if newest_checkpoint(folder) is not None:
             raise error(
                 ValueError,
                 f"{folder} holds a run already: --resume {folder} goes on with it, another --out "
                 "leaves it alone",
             )
         return folder
-    name = _family(settings.data, settings.model)
+    name = family(settings.data, settings.model)
     for number in count(1):
         folder = RUNS / (name if number == 1 else f"{name}-{number}")
-        if not (folder / LAST).exists():
+        if newest_checkpoint(folder) is None:
             break
     return folder
-
-
-def _family(data: str, model: str) -> str:
-    """'sample-cnn-with-gap': the name of runs of this model on these data."""
-    return f"{Path(data).name}-{model.rpartition(':')[2].lower()}"
-
-
-def _found(args: argparse.Namespace) -> Path:
-    """The folder to go on with: the one named, or the newest of those the options describe."""
-    if args.resume:
-        folder = Path(args.resume)
-    elif args.out is not None:
-        folder = args.out
-    elif args.data is None and args.model is None:
-        folder = newest_run()
-    else:
-        name = _family(args.data or DEFAULTS["data"], args.model or DEFAULTS["model"])
-        folder = newest_run(pattern=f"{name}*")
-    if not (folder / RUN).is_file() or not (folder / LAST).is_file():
-        raise error(FileNotFoundError, f"there is nothing to resume in {folder}: no {LAST} in it")
-    return folder
-
-
-def _resumed(folder: Path, args: argparse.Namespace) -> Settings:
-    """The settings of the run; ValueError for an option that contradicts them."""
-    settings = Settings.load(folder)
-    kept = dataclasses.asdict(settings)
-    full = {"data": full_data, "model": full_model}
-    for name in _KEPT:
-        given = getattr(args, name)
-        if given is not None and name in full:
-            given = full[name](given)
-        if given is not None and given != kept[name]:
-            raise error(
-                ValueError,
-                f"--{name.replace('_', '-')} cannot change when a run goes on: {folder} has "
-                f"{kept[name]}, got {given} (a new run takes another --out)",
-            )
-    if args.data_root is not None:
-        settings.data_root = args.data_root
-    return settings
 
 
 def _line(row: EpochRow, epochs: int) -> str:
@@ -225,37 +262,13 @@ def _line(row: EpochRow, epochs: int) -> str:
     )
 
 
-def _farewell(stop: Stopped, settings: Settings, folder: Path) -> str:
-    return (
-        f"Stopped in epoch {stop.epoch} of {settings.epochs} after batch {stop.batch} of "
-        f"{stop.batches}. Everything is saved in {stop.path}; go on with\n"
-        f"  lucidlite train --resume {folder}"
-    )
-
-
-def _finish(
-    trainer: Trainer, source: Source, settings: Settings, folder: Path, args: argparse.Namespace
-) -> None:
-    """Draw the pictures and say what there is and what to do with it."""
+def _tell(trainer: Trainer, folder: Path) -> None:
+    """Say what there is and what to do with it."""
     best = trainer.best
     if best is None:  # fit() ends with at least one epoch
         return
-    if not args.no_plots:
-        if can_draw():
-            title = f"{type(trainer.model).__name__} on {Path(settings.data).name}"
-            draw_curves(trainer.history, folder / CURVES, title)
-            trainer.model.load_state_dict(load_weights(folder / BEST))
-            loader = make_loader(source, settings, False, args.workers, trainer.device)
-            seen = predict_all(trainer.model, loader, trainer.device)
-            images = denormalized(seen.images, settings.mean, settings.std)
-            draw_predictions(
-                images, seen.probabilities, seen.targets, settings.classes, folder / PREDICTIONS
-            )
-        else:
-            print(f"No {CURVES} and {PREDICTIONS}: they take matplotlib, "
-                  "pip install 'lucidlite[plot]' gets it.")  # fmt: skip
     files = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
-    print(
+    say(
         f"Best test accuracy {best.test_accuracy:.2%} (epoch {best.epoch}). {folder} has {files}.\n"
         f"Try: lucidlite eval {folder}, lucidlite predict IMAGE --run {folder}"
     )

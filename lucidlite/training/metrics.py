@@ -55,6 +55,10 @@ class RunningResult:
             self._hits = self._hits + (output.detach().argmax(1) == target).sum()
             self.count += n
 
+    def sums(self) -> tuple[Any, Any, int]:
+        """Loss times images, hits and images, the first two still on the device."""
+        return self._loss, self._hits, self.count
+
     def result(self) -> Result:
         if not self.count:
             return Result(0.0, 0.0, 0)

@@ -1,14 +1,19 @@
-"""Ctrl-C and SIGTERM as a request that the loop reads where its state is whole."""
+"""Signals that end a run as a request, which the loop reads where its state is whole."""
 
 from __future__ import annotations
 
 import os
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
 
-_NOTE = b"\nStopping after this batch (Ctrl-C again stops at once, without saving).\n"
+# Windows has no SIGHUP, which comes when the terminal or the connection is closed.
+_STOPPING = tuple(
+    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
+)
+_NOTE = "\nStopping after this batch ({} stops at once, without saving).\n"
 
 
 class Stopped(Exception):
@@ -28,11 +33,19 @@ class Stopped(Exception):
         self.path = path
 
 
+class StoppedAtOnce(KeyboardInterrupt):
+    """A second signal, ``signal``: the run ends wherever it is, and nothing more is saved."""
+
+    def __init__(self, signal: int) -> None:
+        super().__init__("stopped at once, without saving")
+        self.signal = signal
+
+
 class StopSignals:
-    """A context in which SIGINT and SIGTERM only set ``received``; the second one interrupts.
+    """A context in which SIGINT, SIGTERM and SIGHUP only set ``received``; the second interrupts.
 
     Outside the main thread, where Python delivers no signals, nothing is changed. A signal that
-    the process was started to ignore (a script's background job) stays ignored.
+    the process was started to ignore (a script's background job, nohup) stays ignored.
     """
 
     def __init__(self) -> None:
@@ -42,7 +55,7 @@ class StopSignals:
     def __enter__(self) -> StopSignals:
         self.received = None
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in _STOPPING:
                 if signal.getsignal(number) is not signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._note)
         return self
@@ -59,7 +72,10 @@ class StopSignals:
 
     def _note(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002
         if self.received is not None:
-            raise KeyboardInterrupt
+            raise StoppedAtOnce(number)
         self.received = number
-        # Not print(): the handler may have interrupted a write to the same stream.
-        os.write(2, _NOTE)
+        again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
+        # Not print(): the handler may have interrupted a write to the same stream. And where the
+        # terminal has gone, nobody is to be told.
+        with suppress(OSError):
+            os.write(2, _NOTE.format(again).encode())

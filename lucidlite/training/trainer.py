@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,23 +14,20 @@ from lucidlite.nn.functional import cross_entropy
 from lucidlite.nn.module import Module
 from lucidlite.optim import Optimizer
 from lucidlite.optim.lr_scheduler import LRScheduler
-from lucidlite.serialization import save
 from lucidlite.tensor import Tensor
 from lucidlite.training.checkpoint import Checkpoint
-from lucidlite.training.metrics import (
-    EpochRow,
-    Result,
-    RunningResult,
-    Stopwatch,
-    evaluate,
-    write_csv,
-)
+from lucidlite.training.generators import generator_states, set_generator_states
+from lucidlite.training.keeping import BEST, METRICS, STEPS, Keeper, Resume, copies
+from lucidlite.training.metrics import EpochRow, Result, RunningResult, Stopwatch, evaluate
 from lucidlite.training.progress import Progress
+from lucidlite.training.run_folder import reason
 from lucidlite.training.signals import Stopped, StopSignals
+from lucidlite.training.steps import Recorder, Recording, StepsFile, row_every
 from lucidlite.utils.data import DataLoader
 
-LAST, BEST, METRICS = "last.npz", "best.npz", "metrics.csv"
+__all__ = ["BEST", "METRICS", "STEPS", "Trainer"]
 _CHECK_EVERY = 50  # batches between looks at the loss, which may wait for the device
+_FLUSH_EVERY = 0.5  # seconds between writings of what was measured
 
 
 class _StopNow(Exception):
@@ -41,11 +38,12 @@ class Trainer:
     """Trains a classifier on a loader of (images, class numbers), and can go on where it stopped.
 
     ``scheduler`` is stepped after every batch. In ``folder`` (None: nothing is written) it keeps
-    last.npz, from which ``fit(resume=True)`` continues bit for bit, best.npz, the weights with
-    the best test accuracy, and metrics.csv. last.npz is written after every epoch, every
-    ``save_every`` seconds, and on Ctrl-C or SIGTERM, which end ``fit`` with ``Stopped``.
-    ``report(row)`` is called after every epoch. Raises FloatingPointError when the loss is NaN or
-    infinite.
+    checkpoints, from which ``fit(resume=True)`` continues bit for bit, best.npz, the weights with
+    the best test accuracy, metrics.csv and steps.csv. A checkpoint is written at the start, every
+    ``save_every`` seconds, after every epoch, and on Ctrl-C, SIGTERM or SIGHUP, which end ``fit``
+    with ``Stopped``; the newest ``keep`` stay. ``report(row)`` is called after every epoch, and
+    each of ``recorders`` gets the numbers too. Raises FloatingPointError when the loss is NaN or
+    infinite, and NotSaved where the last state could not be written.
 
     >>> import lucidlite
     >>> from lucidlite.training import Progress, Trainer
@@ -75,6 +73,8 @@ class Trainer:
         progress: Progress | None = None,
         report: Callable[[EpochRow], Any] | None = None,
         save_every: float = 300.0,
+        keep: int | None = 3,
+        recorders: Sequence[Recorder] = (),
     ) -> None:
         if epochs < 1:
             raise error(ValueError, f"Trainer: epochs must be at least 1, got epochs={epochs}")
@@ -94,28 +94,80 @@ class Trainer:
         self._watch = Stopwatch()
         self._trained = False
         self._rate = 0.0
-        self._checkpoint = Checkpoint(model, optimizer, scheduler, train_loader)
+        self._best_weights: dict[str, Any] | None = None
+        parts: dict[str, Any] = {}
+        if test_loader is not train_loader and test_loader.state_dict()["generators"]:
+            parts["test_loader"] = test_loader  # its generators are not the default one
+        self._files: Keeper | None = None
+        if self.folder is not None:
+            checkpoint = Checkpoint(model, optimizer, scheduler, train_loader, **parts)
+            self._files = Keeper(self.folder, checkpoint, keep)
+        kept = [] if self.folder is None else [StepsFile(self.folder / STEPS)]
+        batches = len(train_loader)
+        self._recording = Recording(
+            [self.progress, *kept, *recorders], row_every(epochs * batches), batches
+        )
 
     @property
     def path(self) -> Path | None:
-        """The checkpoint's file."""
-        return None if self.folder is None else self.folder / LAST
+        """The newest checkpoint's file; None where there is none."""
+        found = None if self._files is None else self._files.checkpoints.paths()
+        return found[-1] if found else None
 
-    def fit(self, resume: bool = False) -> list[EpochRow]:
-        """Train until ``epochs`` are done; ``resume`` continues from the folder's last.npz.
+    @property
+    def offer(self) -> Callable[[Path], str] | None:
+        """What errors say is to be typed in order to go on from a checkpoint, given its file."""
+        return None if self._files is None else self._files.checkpoints.offer
 
-        Returns one row for each epoch, those before an interruption included.
+    @offer.setter
+    def offer(self, offer: Callable[[Path], str]) -> None:
+        if self._files is not None:
+            self._files.checkpoints.offer = offer
+
+    def fit(self, resume: Resume = False) -> list[EpochRow]:
+        """Train until ``epochs`` are done, in a folder without a run or, with ``resume``, go on.
+
+        ``resume=True`` continues from the newest checkpoint in the folder, "auto" does where there
+        is one and else begins, and the path of a checkpoint continues from that one. Returns one
+        row for each epoch, those before an interruption included. Raises DamagedCheckpoint where
+        the file isn't whole, and names the one before it.
         """
-        if self.folder is not None:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        if resume:
-            self._restore()
-        with StopSignals() as signals:
-            while len(self.history) < self.epochs:
-                self._epoch(signals)
-                if signals.received is not None and len(self.history) < self.epochs:
-                    raise self._stopped(signals, saved=True)
+        if self._files is None:
+            if resume is not False:
+                raise error(
+                    ValueError, f"Trainer: resume={resume!r} needs the folder of the run, got None"
+                )
+            return self._fit()
+        with self._files.opened():
+            self._restore(self._files, resume)
+            return self._fit()
+
+    def _fit(self) -> list[EpochRow]:
+        try:
+            self._recording.begin(self.history, self._watch.seconds)
+        except OSError as problem:
+            raise error(
+                type(problem),
+                f"the files of the run cannot be written in {self.folder}: {reason(problem)}",
+            ) from problem
+        try:
+            if self._files is not None and not self._files.has(self._recording.steps):
+                self._save(self._files.save)  # shows now whether that can be done
+            if self._files is not None and len(self.history) < self.epochs:
+                self._files.look_for_room()
+            with StopSignals() as signals:
+                while len(self.history) < self.epochs:
+                    self._epoch(signals)
+                    if signals.received is not None and len(self.history) < self.epochs:
+                        raise self._stopped(signals, saved=True)
+        finally:
+            self._recording.flush()
         return self.history
+
+    @property
+    def seconds(self) -> float:
+        """How long training took so far, without the tests."""
+        return sum(row.seconds for row in self.history) + self._watch.seconds
 
     def evaluate(self, loader: Iterable[Any] | None = None) -> Result:
         """Loss and accuracy on the test loader, or another one."""
@@ -128,9 +180,12 @@ class Trainer:
         if not self._trained:
             self._train(signals)
             self._trained = True
+        generators, place = generator_states(), self.test_loader.state_dict()
         try:
             test = self._test(signals)
-        except _StopNow:
+        except _StopNow:  # whoever goes on tests from the start
+            set_generator_states(generators)
+            self.test_loader.load_state_dict(place)
             raise self._stopped(signals) from None
         train = self._running.result()
         seconds = self._watch.seconds
@@ -140,22 +195,28 @@ class Trainer:
         )  # fmt: skip
         self.history.append(row)
         self._running, self._watch, self._trained = RunningResult(), Stopwatch(), False
+        self._recording.epoch(row)
         if self.best is None or row.test_accuracy > self.best.test_accuracy:
             self.best = row
-            if self.folder is not None:
-                save(dict(self.model.state_dict()), self.folder / BEST)
-        self._save()
-        if self.folder is not None:
-            write_csv(self.history, self.folder / METRICS)
-        if self.report is not None:
-            self.report(row)
+            self._best_weights = None if self._files is None else copies(self.model.state_dict())
+        try:
+            self._save(at_last=len(self.history) == self.epochs or signals.received is not None)
+        finally:
+            if self.report is not None:
+                self.report(row)
 
     def _train(self, signals: StopSignals) -> None:
         running, watch = self._running, self._watch
         self.model.train()
-        saved_at, steps = watch.seconds, 0
+        recording, epoch = self._recording, len(self.history) + 1
+        saved_at = flushed_at = watch.seconds
+        steps = 0
         batches = iter(self.train_loader)
-        self.progress.start(self._label("train"), _images(self.train_loader), running.count)
+        train, test = _images(self.train_loader), _images(self.test_loader)
+        later = self.epochs - epoch
+        self.progress.start(
+            self._label("train"), train, running.count, "train", (test, later * train, later * test)
+        )
         watch.start()
         try:
             for images, target in batches:
@@ -169,15 +230,22 @@ class Trainer:
                 if self.scheduler is not None:
                     self.scheduler.step()
                 running.add(loss, output, target)
+                seconds = watch.seconds
+                recording.add(running, epoch, self._rate, seconds)
                 self.progress.update(running)
                 if signals.received is not None:
                     raise self._stopped(signals)
                 steps += 1
                 if not steps % _CHECK_EVERY:
                     self._check_finite()
-                if watch.seconds - saved_at > self.save_every:
+                if seconds - flushed_at > _FLUSH_EVERY:
+                    recording.flush()
+                    flushed_at = seconds
+                if seconds - saved_at > self.save_every:
+                    self._check_finite()  # a state that is lost already is not worth keeping
                     self._save()
                     saved_at = watch.seconds
+            recording.end(running, epoch, self._rate, watch.seconds)
             self._check_finite()
         finally:
             watch.stop()
@@ -189,7 +257,9 @@ class Trainer:
             if signals.received is not None:
                 raise _StopNow
 
-        self.progress.start(self._label("test"), _images(self.test_loader))
+        train, test = _images(self.train_loader), _images(self.test_loader)
+        later = self.epochs - len(self.history) - 1
+        self.progress.start(self._label("test"), test, 0, "test", (0, later * train, later * test))
         try:
             return evaluate(
                 self.model, self.test_loader,
@@ -212,41 +282,51 @@ class Trainer:
 
     # -- checkpoints -------------------------------------------------------------------------
 
-    def _save(self) -> None:
-        if self.path is None:
+    def _save(self, write: Callable[..., None] | None = None, at_last: bool = False) -> None:
+        """Save if that can be done, ``at_last`` wherever it can, or by ``write``."""
+        files = self._files
+        if files is None:
             return
-        self._checkpoint.save(
-            self.path,
+        self._recording.flush(durable=True)  # first: a run that goes on from here finds it there
+        write = write or (files.save_at_last if at_last else files.save_if_possible)
+        write(
+            self._recording.steps,
+            self.history,
+            self._best_weights,
             epochs=self.epochs,
-            history=[list(row) for row in self.history],
             best=None if self.best is None else self.best.epoch,
             running=self._running.state_dict(),
             seconds=self._watch.seconds,
             trained=self._trained,
             rate=self._rate,
+            recording=self._recording.state_dict(),
         )
 
-    def _restore(self) -> None:
-        if self.path is None:
-            raise error(ValueError, "Trainer: resume=True needs the folder of the run, got None")
-        state = self._checkpoint.load(self.path)
-        if state["epochs"] != self.epochs:
-            raise error(
-                ValueError,
-                f"Trainer: the run in {self.folder} is one of epochs={state['epochs']}, "
-                f"got epochs={self.epochs}",
-            )
+    def _restore(self, files: Keeper, resume: Resume) -> None:
+        def check(state: dict[str, Any]) -> None:
+            if state["epochs"] != self.epochs:
+                raise error(
+                    ValueError,
+                    f"Trainer: the run in {self.folder} is one of epochs={state['epochs']}, "
+                    f"got epochs={self.epochs}",
+                )
+
+        state = files.restore(resume, check)
+        if state is None:
+            return
         self.history = [EpochRow(*row) for row in state["history"]]
         self.best = None if state["best"] is None else self.history[state["best"] - 1]
+        self._best_weights = state["best_weights"]
         self._running.load_state_dict(state["running"])
         self._watch = Stopwatch(state["seconds"])
         self._trained, self._rate = state["trained"], state["rate"]
-        if self.history and self.folder is not None:
-            write_csv(self.history, self.folder / METRICS)  # the crash may have come before it
+        self._recording.load_state_dict(state["recording"])
+        # The end of the process may have come before these were written.
+        files.write_results(self.history, self._best_weights)
 
     def _stopped(self, signals: StopSignals, saved: bool = False) -> Stopped:
         if not saved:
-            self._save()
+            self._save(at_last=True)
         batches = len(self.train_loader)
         batch = batches if self._trained else self.train_loader.state_dict()["position"]
         path = None if self.path is None else str(self.path)

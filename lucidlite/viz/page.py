@@ -1,58 +1,20 @@
-"""One file that holds a page and all it needs: its style, its scripts and the data it shows."""
+"""The page of a tape: its files and its data joined, and the page in a frame."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import html
-import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from lucidlite.callsite import error
+from lucidlite.pages import joined
 
 PAGE = Path(__file__).with_name("page")
 
-_STYLE = re.compile(r'<link rel="stylesheet" href="([\w.-]+)"\s*/?>')
-_SCRIPT = re.compile(r'<script src="([\w.-]+)"></script>')
-_TITLE = re.compile(r"(<title>).*?(</title>)", re.DOTALL)
-_DATA = re.compile(r'(<script type="application/json" id="data">).*?(</script>)', re.DOTALL)
-
 
 def build(data: Mapping[str, Any]) -> str:
-    """The HTML of ``page/index.html`` with style, scripts, title and data put in.
-
-    A content security policy in it names the hashes of just these scripts and styles, in place of
-    SCRIPT_SOURCES and STYLE_SOURCES: nothing else runs, and nothing is fetched.
-    """
-    text = _read("index.html")
-    sources: dict[str, list[str]] = {"style": [], "script": []}
-
-    def inlined(tag: str, name: str) -> str:
-        content = _read(name)
-        if f"</{tag}" in content.lower():
-            raise error(ValueError, f"viz: a file of the page holds the end of its tag, got {name}")
-        digest = base64.b64encode(hashlib.sha256(content.encode("utf-8")).digest())
-        sources[tag].append(f"'sha256-{digest.decode('ascii')}'")
-        return f"<{tag}>{content}</{tag}>"
-
-    text = _STYLE.sub(lambda found: inlined("style", found[1]), text)
-    text = _SCRIPT.sub(lambda found: inlined("script", found[1]), text)
-    for tag, hashes in sources.items():
-        text = text.replace(f"{tag.upper()}_SOURCES", " ".join(hashes), 1)
-    title = html.escape(str(data["title"]))
-    text = _TITLE.sub(lambda found: f"{found[1]}{title}{found[2]}", text, count=1)
-    return _DATA.sub(lambda found: f"{found[1]}{embedded(data)}{found[2]}", text, count=1)
-
-
-def embedded(data: Mapping[str, Any]) -> str:
-    """JSON that nothing in it can end: no character of it means anything to HTML."""
-    text = json.dumps(data, allow_nan=False, separators=(",", ":"))
-    for character in "<>&":
-        text = text.replace(character, f"\\u{ord(character):04x}")
-    return text
+    """The HTML of ``page/index.html`` with all it needs, to show ``data``."""
+    return joined(PAGE, data)
 
 
 def framed(page: str, height: int = 720) -> str:
@@ -61,7 +23,3 @@ def framed(page: str, height: int = 720) -> str:
         f'<iframe sandbox="allow-scripts" srcdoc="{html.escape(page)}" '
         f'style="width: 100%; height: {height}px; border: 0" title="tape"></iframe>'
     )
-
-
-def _read(name: str) -> str:
-    return (PAGE / name).read_text(encoding="utf-8")

@@ -1,0 +1,105 @@
+"""Padding, resizing and upsampling as ONNX nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lucidlite.onnx.graph import Call, Graph
+from lucidlite.onnx.products import sides
+from lucidlite.onnx.table import emits
+from lucidlite.ops import interpolate, pad, resample
+
+
+def _pairs(padding: Any) -> list[tuple[int, int]]:
+    """(before, after) of each padded dim, the first dim first."""
+    given = list(padding)
+    return [(given[i], given[i + 1]) for i in range(len(given) - 2, -1, -2)]
+
+
+@emits(pad.pad_with_value)
+def pad_with_value(g: Graph, a: Call) -> Any:
+    x, pairs, kind = g.of(a["input"]), _pairs(a["padding"]), a["input"].array.dtype
+    if not any(map(any, pairs)):
+        return x
+    axes = g.ints(range(-len(pairs), 0))
+    return g.add("Pad", x, g.ints(sides(pairs)), g.constant(a["value"], kind), axes)
+
+
+def _simple(a: dict[str, Any]) -> bool:
+    return min(a["padding"], default=0) >= 0
+
+
+@emits(pad.pad_from_inside, fits=_simple)
+def pad_from_inside(g: Graph, a: Call) -> Any:
+    x, pairs, mode = g.of(a["input"]), _pairs(a["padding"]), a["mode"]
+    if not any(map(any, pairs)):
+        return x
+    if mode != "circular":
+        axes = g.ints(range(-len(pairs), 0))
+        mode = {"reflect": "reflect", "replicate": "edge"}[mode]
+        return g.add("Pad", x, g.ints(sides(pairs)), None, axes, mode=mode)
+    for i, (before, after) in enumerate(pairs):
+        dim, parts = i - len(pairs), [x]
+        if before:
+            parts.insert(0, g.slice(x, dim, -before))
+        if after:
+            parts.append(g.slice(x, dim, 0, after))
+        x = parts[0] if len(parts) == 1 else g.add("Concat", *parts, axis=dim)
+    return x
+
+
+def _whole(a: dict[str, Any]) -> bool:
+    """Whether ONNX's Resize means exactly this: whole multiples, or lines between neighbours."""
+    shape, mode, size = a["input"].array.shape, a["mode"], a["size"]
+    if a["input"].array.ndim > 4 or a["antialias"] or a["recompute_scale_factor"]:
+        return False
+    if mode in ("linear", "bilinear"):
+        return True
+    if mode != "nearest":
+        return False
+    given = a["scale_factor"] if size is None else size
+    values = given if isinstance(given, (tuple, list)) else [given] * len(shape[2:])
+    if size is None:
+        return all(float(v).is_integer() and v >= 1 for v in values)
+    return all(v % n == 0 for v, n in zip(values, shape[2:], strict=True))
+
+
+@emits(interpolate.interpolate, fits=_whole)
+def resize(g: Graph, a: Call) -> Any:
+    x, before, after = g.of(a["input"]), a["input"].array.shape[2:], a.out.array.shape[2:]
+    axes = list(range(2, 2 + len(before)))
+    scales = sizes = None
+    if a["scale_factor"] is None:
+        sizes = g.ints(after)
+    else:
+        given = a["scale_factor"]
+        values = given if isinstance(given, (tuple, list)) else [given] * len(before)
+        scales = g.constant([float(v) for v in values], np.float32)
+    if a["mode"] == "nearest":
+        how: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor"}
+        how["coordinate_transformation_mode"] = "asymmetric"
+    else:
+        corners = "align_corners" if a["align_corners"] else "half_pixel"
+        how = {"mode": "linear", "coordinate_transformation_mode": corners}
+    return g.add("Resize", x, None, scales, sizes, axes=axes, **how)
+
+
+@emits(resample.mix)
+def mix(g: Graph, a: Call) -> Any:
+    """Elements of an axis from those of another: chosen, or summed with weights."""
+    table, dim, given = a["table"], a["dim"] % a["input"].array.ndim, a["input"].array
+    x = g.of(a["input"])
+    if table.weights == (None,):
+        return g.add("Gather", x, g.constant(table.places[0], np.int64), axis=dim)
+    matrix = np.zeros((len(table.places[0]), table.inputs))
+    for places, weights in zip(table.places, table.weights, strict=True):
+        rows = np.arange(len(places))
+        np.add.at(matrix, (rows, list(places)), 1.0 if weights is None else list(weights))
+    if dim == given.ndim - 2:
+        return g.add("MatMul", g.constant(matrix, given.dtype), x)
+    order = [d for d in range(given.ndim) if d != dim] + [dim]
+    back = [order.index(d) for d in range(given.ndim)]
+    out = g.add("MatMul", g.transpose(x, order), g.constant(matrix.T, given.dtype))
+    return g.transpose(out, back)

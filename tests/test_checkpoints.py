@@ -1,0 +1,358 @@
+"""Numbered checkpoints: which stay, and what is said of those that cannot be read or written.
+
+LUCIDLITE_TEST_ALL=1 damages every byte of one, otherwise some.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import random
+
+import numpy as np
+import pytest
+from killed_runs import flat
+from parity import TEST_ALL
+from training_cases import outcome, trainer
+
+import lucidlite as torch
+from lucidlite import files, nn
+from lucidlite.training import Checkpoint, Checkpoints, DamagedCheckpoint, NotSaved
+from lucidlite.training.checkpoint import read_checkpoint
+from lucidlite.training.run_folder import newest_checkpoint, numbered
+
+
+def parts(seed=0):
+    torch.manual_seed(seed)
+    model = nn.Linear(3, 2)
+    return Checkpoint(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def saved(folder, steps=(1, 2, 3, 4), keep=3):
+    found = Checkpoints(folder, parts(), keep)
+    for step in steps:
+        with torch.no_grad():
+            found.checkpoint.parts["model"].weight.fill_(step)
+        found.save(step, epoch=step // 2)
+    return found
+
+
+def weight(checkpoints):
+    return checkpoints.checkpoint.parts["model"].weight[0, 0].item()
+
+
+# -- which there are ------------------------------------------------------------------------------
+
+
+def test_the_newest_stay(tmp_path):
+    found = saved(tmp_path)
+    assert names(tmp_path) == [f"checkpoint-0000000{step}.npz" for step in (2, 3, 4)]
+    assert found.paths() == numbered(tmp_path)
+    assert newest_checkpoint(tmp_path) == found.path_of(4)
+    again = Checkpoints(tmp_path, parts(seed=1))
+    assert again.resume() == {"step": 4, "epoch": 2}
+    assert weight(again) == 4
+
+
+def test_all_stay_or_one(tmp_path):
+    assert len(saved(tmp_path / "all", keep=None).paths()) == 4
+    assert len(saved(tmp_path / "one", keep=1).paths()) == 1
+    with pytest.raises(ValueError, match="at least 1 or None, got keep=0"):
+        Checkpoints(tmp_path, parts(), 0)
+
+
+def test_numbers_are_numbers(tmp_path):
+    """More than eight digits, files of other names, and a folder that isn't there."""
+    found = Checkpoints(tmp_path / "run", parts(), keep=2)
+    assert found.paths() == []
+    assert found.resume() is None
+    for step in (99_999_998, 99_999_999, 100_000_000):
+        found.save(step)
+    for name in ("checkpoint-12.npz", "checkpoint-00000009.npz.aside", "checkpoint-x.npz"):
+        (tmp_path / "run" / name).write_bytes(b"mine")
+    assert [path.stem for path in found.paths()] == [
+        "checkpoint-99999999", "checkpoint-100000000",
+    ]  # fmt: skip
+    assert found.resume() == {"step": 100_000_000}
+
+
+def test_a_step_again_replaces_its_file(tmp_path):
+    found = saved(tmp_path)
+    found.save(4, epoch=7)
+    assert found.resume() == {"step": 4, "epoch": 7}
+    assert len(found.paths()) == 3
+
+
+def test_a_run_that_is_further_is_not_overwritten(tmp_path):
+    saved(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    fresh = Checkpoints(tmp_path, parts())
+    with pytest.raises(ValueError, match=r"further: save after step=1 beside checkpoint-00000004"):
+        fresh.save(1)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_an_older_one_sets_the_newer_aside(tmp_path):
+    found = saved(tmp_path)
+    assert found.resume(found.path_of(2)) == {"step": 2, "epoch": 1}
+    assert weight(found) == 2
+    assert names(tmp_path) == [
+        "checkpoint-00000002.npz", "checkpoint-00000003.npz.aside", "checkpoint-00000004.npz.aside",
+    ]  # fmt: skip
+    found.save(3)
+    assert [path.name for path in found.paths()] == [
+        "checkpoint-00000002.npz", "checkpoint-00000003.npz",
+    ]  # fmt: skip
+
+
+def test_other_parts_and_generators(tmp_path):
+    checkpoint = parts()
+    own = torch.Generator().manual_seed(3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    wide = Checkpoint(
+        checkpoint.parts["model"], checkpoint.parts["optimizer"], scaler=scaler, own=own
+    )
+    np.random.seed(1)
+    random.seed(1)
+    torch.manual_seed(1)
+    own.raw(5)
+    wide.save(tmp_path / "a.npz")
+
+    def draws():
+        elsewhere = np.random.rand(3).tolist(), random.random()
+        return elsewhere, torch.rand(3).tolist(), own.raw(1).item()
+
+    expected = draws()
+    np.random.standard_normal()  # leaves half of a pair behind
+    random.gauss(0, 1)
+    scaler.load_state_dict({**scaler.state_dict(), "scale": 2.0})
+    wide.load(tmp_path / "a.npz")
+    assert draws() == expected
+    assert scaler.get_scale() == 8.0
+    with pytest.raises(TypeError, match="has state_dict and load_state_dict, got ema=float"):
+        Checkpoint(checkpoint.parts["model"], checkpoint.parts["optimizer"], ema=0.9)
+
+
+# -- what a killed save leaves --------------------------------------------------------------------
+
+
+def test_leftovers_go_and_others_stay(tmp_path):
+    saved(tmp_path)
+    ours = tmp_path / ".checkpoint-00000005.npz.0123456789abcdef.tmp"
+    others = [".0123456789abcdef.tmp", ".mine.npz.0123456789abcdef.tmp", ".checkpoint-00000005.tmp"]
+    for name in (ours.name, *others):
+        (tmp_path / name).write_bytes(b"half")
+    Checkpoints(tmp_path, parts()).resume()
+    assert not ours.exists()
+    assert set(others) < set(names(tmp_path))
+    ours.write_bytes(b"half")
+    Checkpoints(tmp_path, parts()).save(9)
+    assert not ours.exists()
+
+
+def test_nothing_goes_before_the_new_one_is_on_the_disk(tmp_path, monkeypatch):
+    """The order in which a power cut must find things: data, name, and then the removal."""
+    found = saved(tmp_path)
+    order = []
+
+    def spy(module, name, title):
+        real = getattr(module, name)
+
+        def call(target, *more):
+            order.append(title(target))
+            return real(target, *more)
+
+        monkeypatch.setattr(module, name, call)
+
+    def what(descriptor):
+        return "folder" if os.path.isdir(f"/proc/self/fd/{descriptor}") else "file"
+
+    spy(files.os, "fsync", lambda fd: f"sync {what(fd)}")
+    spy(files.os, "replace", lambda _: "rename")
+    spy(files.os, "unlink", lambda path: f"remove {os.path.basename(path)}")
+    found.save(5)
+    if os.path.isdir("/proc/self/fd"):
+        assert order == ["sync file", "rename", "sync folder", "remove checkpoint-00000002.npz"]
+    else:
+        assert order[-1] == "remove checkpoint-00000002.npz"
+
+
+# -- damage ---------------------------------------------------------------------------------------
+
+
+def refused(folder, damage):
+    """Damage the newest; what is said of it must name it and the one before."""
+    found = saved(folder)
+    newest = found.path_of(4)
+    damage(newest)
+    before = {path: path.read_bytes() for path in folder.iterdir() if path.is_file()}
+    again = Checkpoints(folder, parts(seed=1))
+    own = weight(again)
+    with pytest.raises(DamagedCheckpoint) as caught:
+        again.resume()
+    assert weight(again) == own  # nothing was changed
+    assert {path: path.read_bytes() for path in folder.iterdir() if path.is_file()} == before
+    problem = caught.value
+    assert (problem.path, problem.previous, problem.steps_back) == (newest, found.path_of(3), 1)
+    assert "checkpoint-00000004.npz" in str(problem)
+    offer = f"checkpoint-00000003.npz is whole: resume({str(found.path_of(3))!r}) goes on from"
+    assert offer in str(problem)
+    assert again.resume(problem.previous) == {"step": 3, "epoch": 1}
+    assert weight(again) == 3
+    return problem.why
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        (b"", "it is empty"),
+        (b"not ours at all", "it was not written by lucidlite"),
+        (b"PK\x03\x04 a zip, it seems", "truncated or damaged"),
+    ],
+)
+def test_foreign_bytes(tmp_path, content, why):
+    assert why in refused(tmp_path, lambda path: path.write_bytes(content))
+
+
+def test_foreign_files(tmp_path):
+    def weights(path):
+        torch.save({"weight": torch.ones(2)}, path)
+
+    def later(path):
+        content = torch.load(path)
+        torch.save({**content, "version": 99}, path)
+
+    def folder(path):
+        path.unlink()
+        path.mkdir()
+
+    assert "is no training checkpoint" in refused(tmp_path / "weights", weights)
+    assert "its version is 99, not 1" in refused(tmp_path / "later", later)
+    assert "a file name is needed" in refused(tmp_path / "folder", folder)
+
+
+def test_cut_short(tmp_path):
+    size = saved(tmp_path / "whole").path_of(4).stat().st_size
+    rng = random.Random(0)
+    for number in range(400 if TEST_ALL else 12):
+        length = rng.randrange(1, size)
+        why = refused(tmp_path / str(number), lambda path, n=length: os.truncate(path, n))
+        assert "truncated or damaged" in why or "was not written" in why, length
+
+
+def test_bytes_that_changed(tmp_path):
+    """A flipped bit is noticed, or says nothing: what is read is what was written."""
+    path = saved(tmp_path).path_of(4)
+    whole = path.read_bytes()
+    expected = flat(read_checkpoint(path))
+    rng = random.Random(1)
+    places = range(len(whole)) if TEST_ALL else rng.sample(range(len(whole)), 300)
+    noticed = 0
+    for place in places:
+        damaged = bytearray(whole)
+        damaged[place] ^= 1 << rng.randrange(8)
+        path.write_bytes(damaged)
+        try:
+            found = read_checkpoint(path)
+        except RuntimeError as problem:
+            noticed += path.name in str(problem)
+        else:
+            assert flat(found) == expected, place
+    assert noticed > 0.8 * len(places)
+
+
+def test_whole_blocks_that_changed(tmp_path):
+    """What a failing disk does: a block of zeros, or of another file."""
+    path = saved(tmp_path).path_of(4)
+    whole = path.read_bytes()
+    expected = flat(read_checkpoint(path))
+    rng = random.Random(2)
+    for _ in range(300 if TEST_ALL else 30):
+        start, length = rng.randrange(len(whole)), rng.choice((16, 512, 4096))
+        block = bytes(length) if rng.random() < 0.5 else rng.randbytes(length)
+        damaged = whole[:start] + block + whole[start + length :]
+        path.write_bytes(damaged[: len(whole)])
+        try:
+            found = read_checkpoint(path)
+        except RuntimeError:
+            continue
+        assert flat(found) == expected, (start, length)
+
+
+def test_the_newest_that_is_whole_is_offered(tmp_path):
+    found = saved(tmp_path)
+    for step in (3, 4):
+        os.truncate(found.path_of(step), 100)
+    with pytest.raises(DamagedCheckpoint) as caught:
+        found.resume()
+    assert (caught.value.previous, caught.value.steps_back) == (found.path_of(2), 2)
+    os.truncate(found.path_of(2), 100)
+    with pytest.raises(DamagedCheckpoint, match="no checkpoint before it in") as caught:
+        found.resume()
+    assert caught.value.previous is None
+
+
+def test_another_model_is_no_damage(tmp_path):
+    saved(tmp_path)
+    model = nn.Linear(5, 2)
+    other = Checkpoint(model, torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9))
+    with pytest.raises(RuntimeError, match="size mismatch") as caught:
+        Checkpoints(tmp_path, other).resume()
+    assert not isinstance(caught.value, DamagedCheckpoint)
+
+
+def test_the_trainer_offers_its_argument(tmp_path):
+    whole = trainer(tmp_path)
+    whole.fit()
+    expected = outcome(whole)
+    os.truncate(whole.path, 1000)
+    again = trainer(tmp_path, seed=6)
+    with pytest.raises(DamagedCheckpoint) as caught:
+        again.fit(resume=True)
+    previous = caught.value.previous
+    assert previous.name == "checkpoint-00000012.npz"
+    assert f"fit(resume={str(previous)!r}) goes on from there" in str(caught.value)
+    again.fit(resume=str(previous))
+    assert outcome(again) == expected
+    assert names(tmp_path) == [
+        "best.npz", "checkpoint-00000006.npz", "checkpoint-00000012.npz", "checkpoint-00000018.npz",
+        "checkpoint-00000018.npz.aside", "metrics.csv", "steps.csv",
+    ]  # fmt: skip
+
+
+# -- files that cannot be written -----------------------------------------------------------------
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def test_a_save_that_fails_leaves_what_was(tmp_path, monkeypatch):
+    found = saved(tmp_path)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    monkeypatch.setattr(files.os, "fsync", full)
+    with pytest.raises(NotSaved) as caught:
+        found.save(5)
+    problem = caught.value
+    assert problem.errno == errno.ENOSPC
+    assert (problem.path, problem.newest) == (found.path_of(5), found.path_of(4))
+    text = f"could not save {found.path_of(5)}: No space left on device"
+    assert str(problem).startswith(f"{text}; checkpoint-00000004.npz is whole and stays")
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    monkeypatch.undo()
+    found.save(5)
+    assert found.resume() == {"step": 5}
+
+
+def test_the_oldest_that_cannot_go_is_tried_again(tmp_path, monkeypatch):
+    found = saved(tmp_path)
+    monkeypatch.setattr(files.os, "unlink", full)
+    found.save(5)
+    assert len(found.paths()) == 4
+    monkeypatch.undo()
+    found.save(6)
+    assert len(found.paths()) == 3
