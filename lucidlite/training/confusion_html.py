@@ -212,7 +212,7 @@ def drawn(image: NDArray[Any]) -> Picture:
     if pixels.shape[2] != 3 or (pixels == pixels[..., :1]).all():
         pixels = pixels[..., :1]
     height, width = pixels.shape[:2]
-    return Picture(encode(pixels), width, height, 0.0, 1.0, (1, 1), "colour")
+    return Picture(encode(pixels), width, height, 0.0, 1.0, "colour")
 
 
 def percent(share: float) -> str:
@@ -236,4 +236,4 @@ def short(name: str) -> str:
 
 
 def _source(png: bytes) -> str:
-    return Picture(png, 0, 0, None, None, (1, 1), "colour").src
+    return Picture(png, 0, 0, None, None, "colour").src
