@@ -16,8 +16,9 @@ from lucidlite.callsite import error
 # A temporary file is called after the one it is to become, so that it can be told whose it was.
 _TEMPORARY = re.compile(r"\.(.+)\.[0-9a-f]{16}\.tmp", re.DOTALL)
 _NAMED = 50  # characters of the name: with more, a long one would have no room for the rest
-# What systems say that cannot make a folder durable, or need not.
-_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS, errno.EBADF, errno.EACCES, errno.EPERM}
+# What file systems say that know no such thing as syncing, and those that can't sync a folder.
+_NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
+_NO_FOLDER_SYNC = {*_NO_SYNC, errno.EBADF, errno.EACCES, errno.EPERM}
 
 
 @contextmanager
@@ -53,7 +54,7 @@ def atomic_write(path: str | os.PathLike[str], op: str = "save") -> Iterator[IO[
         with open(temporary, "xb") as file:
             yield file
             file.flush()
-            os.fsync(file.fileno())
+            _sync(file.fileno(), _NO_SYNC)
         if os.path.exists(target):
             with suppress(OSError):
                 shutil.copymode(target, temporary)
@@ -72,25 +73,30 @@ def sync_folder(folder: str | os.PathLike[str]) -> None:
     except OSError:
         return
     try:
-        os.fsync(descriptor)
-    except OSError as problem:
-        if problem.errno not in _NO_SYNC:
-            raise
+        _sync(descriptor, _NO_FOLDER_SYNC)
     finally:
         os.close(descriptor)
+
+
+def _sync(descriptor: int, harmless: set[int]) -> None:
+    try:
+        os.fsync(descriptor)
+    except OSError as problem:
+        if problem.errno not in harmless:
+            raise
 
 
 def remove_leftovers(folder: str | os.PathLike[str], ours: Callable[[str], object]) -> list[str]:
     """Remove the temporary files that a killed ``atomic_write`` left, and return their names.
 
-    Of these only the ones on their way to a name for which ``ours(name)`` is true. Nobody may be
-    writing to such a name now.
+    Of these only the ones on their way to a name for which ``ours(name)`` is true, and that can
+    be removed. Nobody may be writing to such a name now.
     """
     found = []
     for name in os.listdir(folder):
         match = _TEMPORARY.fullmatch(name)
         if match and ours(match[1]):
-            with suppress(FileNotFoundError):
+            with suppress(OSError):  # someone else's, or no file: no reason to stop
                 os.unlink(os.path.join(folder, name))
-            found.append(name)
+                found.append(name)
     return found

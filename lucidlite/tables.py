@@ -81,6 +81,18 @@ def count(n: int) -> str:
     return f"{n:,}" if n else "-"
 
 
+def share(part: float, digits: int = 1) -> str:
+    """'98.3%', and '100.0%' of all only: what is nearly all isn't rounded up to it.
+
+    >>> share(0.98341), share(0.99996), share(1.0)
+    ('98.3%', '99.9%', '100.0%')
+    """
+    text = f"{part:.{digits}%}"
+    if part < 1 and text.startswith("100"):
+        return f"{1 - 10.0 ** -(digits + 2):.{digits}%}"
+    return text
+
+
 def sizes(shape: Iterable[int]) -> str:
     """'2x3', '()' for a number."""
     return "x".join(map(str, shape)) or "()"

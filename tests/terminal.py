@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import termios
@@ -77,6 +78,14 @@ class Terminal:
     def resize(self, columns: int) -> None:
         self.columns = columns
         fcntl.ioctl(self._here, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+
+    def interrupt(self) -> None:
+        """Ctrl-C, which the terminal echoes. It isn't the process's own, so the signal is sent."""
+        modes = termios.tcgetattr(self._here)
+        modes[3] |= termios.NOFLSH  # or output on its way would be lost
+        termios.tcsetattr(self._here, termios.TCSANOW, modes)
+        os.write(self._here, b"\x03")
+        self.process.send_signal(signal.SIGINT)
 
     def frames(self, seconds: float = 120) -> Iterator[str]:
         """The screen after each piece of output, until the process ends."""

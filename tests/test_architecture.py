@@ -97,7 +97,7 @@ FLOORS = {
         profiler.table profiler.trace profiler.session profiler costs.multiply_adds costs.measured
         costs.layers costs.model costs training.signals training.sources training.settings
         training.build training.metrics training.steps training.tensorboard training.live
-        training.progress training.predictions training.report training.markup training.charts
+        training.progress training.predictions training.markup training.report training.charts
         training.confusion training.confusion_html training.run_page training.generators
         training.checkpoint training.run_folder training.keeping
         training.trainer training watching.values watching.graph watching.run watching.step
@@ -109,8 +109,8 @@ FLOORS = {
         parity.inputs parity.report parity.twins parity.run parity
         onnx.graph onnx.table onnx.shape onnx.choices onnx.arithmetic onnx.activation onnx.products
         onnx.pooling onnx.norm onnx.reduce onnx.resize onnx.index onnx.recurrent onnx.patches
-        onnx.losses onnx.operators onnx.views onnx.tracer onnx.run onnx.dynamic onnx.verify
-        onnx.write onnx.exporting onnx
+        onnx.losses onnx.operators onnx.views onnx.tracer onnx.run onnx.dynamic onnx.axes
+        onnx.verify onnx.write onnx.exporting onnx
         commands.export commands.doctor commands.going_on commands.results commands.train
         commands.eval commands.predict commands.summary commands.parity cli __main__
     """,

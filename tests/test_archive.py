@@ -122,6 +122,8 @@ ROOTS = [
     {"dict": 3},
     {"dict": [[1]]},
     {"dict": [[[], 1]]},
+    {"dict": [[{"tuple": [1]}, 1]]},
+    {"dict": [[{"tensor": 0}, 1]]},
     {"dict": [[{"int": hex(k * (2**61 - 1))}, 1] for k in range(1, 3000)]},
     {"tuple": 1},
     {"class": "os.system"},
@@ -227,6 +229,15 @@ def test_hostile_array_headers(header):
     npy = b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + bytes(96)
     data = rebuild(lambda _: None, [("model/weight.npy", npy)])
     with pytest.raises(RuntimeError, match="cannot read the file"):
+        loads(data)
+
+
+def test_text_of_no_characters_takes_no_memory():
+    """NumPy's empty() makes a byte or four of each: terabytes from a file of some bytes."""
+    text = b"{'descr': '|S0', 'fortran_order': False, 'shape': (10000000000000,), }".ljust(117)
+    npy = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text + b"\n"
+    data = rebuild(lambda _: None, [("model/weight.npy", npy)])
+    with pytest.raises(RuntimeError, match=r"truncated or damaged .*\|S0 in an entry of 128 bytes"):
         loads(data)
 
 

@@ -17,9 +17,10 @@ from training_cases import outcome, trainer
 
 import lucidlite as torch
 from lucidlite import files, nn
-from lucidlite.training import Checkpoint, Checkpoints, DamagedCheckpoint, NotSaved
+from lucidlite.training import Checkpoint, Checkpoints, DamagedCheckpoint, NotSaved, run_folder
 from lucidlite.training.checkpoint import read_checkpoint
 from lucidlite.training.run_folder import newest_checkpoint, numbered
+from lucidlite.utils.data import DataLoader, Dataset
 
 
 def parts(seed=0):
@@ -96,6 +97,54 @@ def test_a_run_that_is_further_is_not_overwritten(tmp_path):
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.mark.parametrize("step", [4, 5, 100])
+def test_another_run_is_neither_replaced_nor_removed(tmp_path, step):
+    """A loop that forgot to resume, and whose first save is at the step of the old run's last, or
+    behind it: that would replace, or with keep=1 remove, what was never read."""
+    saved(tmp_path, keep=1)
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    fresh = Checkpoints(tmp_path, parts(), keep=1)
+    with pytest.raises(ValueError, match=rf"holds a run already: save after step={step} beside"):
+        fresh.save(step)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert fresh.resume() == {"step": 4, "epoch": 2}
+    fresh.save(step)
+    assert names(tmp_path) == [f"checkpoint-{step:08d}.npz"]
+
+
+def test_there_are_no_steps_below_none(tmp_path):
+    """Such a file would have a name that nothing finds again."""
+    with pytest.raises(ValueError, match="save after step=0 or later, got step=-1"):
+        Checkpoints(tmp_path, parts()).save(-1)
+    assert names(tmp_path) == []
+
+
+def test_what_was_set_aside_stays(tmp_path):
+    """Going back twice: what the first time left is not replaced by what the second leaves."""
+    found = saved(tmp_path)
+    courses = []
+    for course in range(3):
+        found.resume(found.path_of(2))
+        found.save(3, course=course)
+        courses.append(found.path_of(3).read_bytes())
+    found.resume(found.path_of(2))
+    for number, content in enumerate(courses, 2):
+        aside = tmp_path / f"checkpoint-00000003.npz.{number}.aside"
+        assert aside.read_bytes() == content
+    assert read_checkpoint(tmp_path / "checkpoint-00000003.npz.aside")["more"]["epoch"] == 1
+    assert [path.name for path in found.paths()] == ["checkpoint-00000002.npz"]
+
+
+def test_a_file_without_a_step_changes_nothing(tmp_path):
+    other = parts()
+    other.save(tmp_path / "mine.npz", epoch=3)
+    found = saved(tmp_path / "run")
+    with pytest.raises(RuntimeError, match=r"mine\.npz must say after which step it was saved"):
+        found.resume(tmp_path / "mine.npz")
+    assert weight(found) == 4
+    assert len(found.paths()) == 3
+
+
 def test_an_older_one_sets_the_newer_aside(tmp_path):
     found = saved(tmp_path)
     assert found.resume(found.path_of(2)) == {"step": 2, "epoch": 1}
@@ -136,6 +185,66 @@ def test_other_parts_and_generators(tmp_path):
     with pytest.raises(TypeError, match="has state_dict and load_state_dict, got ema=float"):
         Checkpoint(checkpoint.parts["model"], checkpoint.parts["optimizer"], ema=0.9)
 
+    class OneWay:
+        def load_state_dict(self, state):
+            raise AssertionError(state)
+
+    with pytest.raises(TypeError, match="has state_dict and load_state_dict, got ema=OneWay"):
+        Checkpoint(checkpoint.parts["model"], checkpoint.parts["optimizer"], ema=OneWay())
+
+
+class _Killed(Exception):
+    pass
+
+
+def gathered(folder, seed=0, fails_at=None):
+    """A loop that makes one step of three batches, as docs/train-overnight.md says: it saves after
+    the step. Returns the bits it ends with."""
+
+    class Noisy(Dataset):
+        def __len__(self):
+            return 44
+
+        def __getitem__(self, index):
+            image = torch.full((2, 9, 7), index / 44) + 0.1 * torch.randn(2, 9, 7)
+            return (image if torch.rand(1).item() < 0.5 else image.flip(2)), index % 3
+
+    torch.manual_seed(seed)
+    model = nn.Sequential(
+        nn.Conv2d(2, 8, 3, padding=1), nn.BatchNorm2d(8), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.2), nn.Flatten(),
+        nn.Linear(16, 3), nn.Dropout(0.3),
+    )  # fmt: skip
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
+    loader = DataLoader(Noisy(), batch_size=5, shuffle=True, num_workers=2)
+    found = Checkpoints(folder, Checkpoint(model, optimizer, loader=loader), keep=1)
+    state = found.resume() or {"step": 0, "epoch": 0}
+    step = state["step"]
+    for epoch in range(state["epoch"], 3):
+        for images, labels in loader:
+            loss = nn.functional.cross_entropy(model(images), labels) / 3
+            loss.backward()
+            step += 1
+            if step == fails_at:
+                raise _Killed
+            if step % 3 == 0:
+                nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+                optimizer.step()
+                optimizer.zero_grad()
+                found.save(step, epoch=epoch)
+    return flat(model.state_dict()), step
+
+
+def test_gradients_of_several_batches(tmp_path):
+    """A convolutional network with all that it draws from, ended within epochs and steps."""
+    expected = gathered(tmp_path / "whole")
+    for seed, batch in enumerate((4, 8, 17, 19, 25)):  # the seed counts where it begins
+        with pytest.raises(_Killed):
+            gathered(tmp_path / "ended", seed, fails_at=batch)
+    assert gathered(tmp_path / "ended", seed=9) == expected
+    assert expected[1] == 27
+    assert gathered(tmp_path / "other", seed=9) != expected
+
 
 # -- what a killed save leaves --------------------------------------------------------------------
 
@@ -150,8 +259,22 @@ def test_leftovers_go_and_others_stay(tmp_path):
     assert not ours.exists()
     assert set(others) < set(names(tmp_path))
     ours.write_bytes(b"half")
-    Checkpoints(tmp_path, parts()).save(9)
+    again = Checkpoints(tmp_path, parts())
+    again.resume()
+    again.save(9)
     assert not ours.exists()
+    first = tmp_path / "new" / ours.name
+    first.parent.mkdir()
+    first.write_bytes(b"half")
+    Checkpoints(first.parent, parts()).save(9)
+    assert names(first.parent) == ["checkpoint-00000009.npz"]
+
+
+def test_a_leftover_that_will_not_go_is_no_reason_to_stop(tmp_path):
+    folder = tmp_path / ".checkpoint-00000005.npz.0123456789abcdef.tmp"
+    (folder / "mine").mkdir(parents=True)
+    assert saved(tmp_path).path_of(4).exists()
+    assert (folder / "mine").exists()
 
 
 def test_nothing_goes_before_the_new_one_is_on_the_disk(tmp_path, monkeypatch):
@@ -296,6 +419,15 @@ def test_the_newest_that_is_whole_is_offered(tmp_path):
     assert caught.value.previous is None
 
 
+def test_damage_of_a_file_of_another_name(tmp_path):
+    found = saved(tmp_path / "run")
+    copy = tmp_path / "copy.npz"
+    copy.write_bytes(found.path_of(4).read_bytes()[:100])
+    with pytest.raises(DamagedCheckpoint) as caught:
+        found.resume(copy)
+    assert (caught.value.previous, caught.value.steps_back) == (found.path_of(4), 0)
+
+
 def test_another_model_is_no_damage(tmp_path):
     saved(tmp_path)
     model = nn.Linear(5, 2)
@@ -346,6 +478,24 @@ def test_a_save_that_fails_leaves_what_was(tmp_path, monkeypatch):
     monkeypatch.undo()
     found.save(5)
     assert found.resume() == {"step": 5}
+
+
+def test_a_folder_that_has_gone_is_a_save_that_failed(tmp_path, monkeypatch):
+    """A drive that was unplugged: the trainer catches NotSaved, and saves elsewhere."""
+    found = saved(tmp_path / "run")
+
+    def gone(*_, **__):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(run_folder.os, "listdir", gone)
+    with pytest.raises(NotSaved, match=r"could not save .*-00000005\.npz: Input/output") as caught:
+        found.save(5)
+    assert (caught.value.path, caught.value.newest) == (found.path_of(5), None)
+    monkeypatch.undo()
+    (tmp_path / "run").rename(tmp_path / "elsewhere")
+    (tmp_path / "run").write_bytes(b"no folder")
+    with pytest.raises(NotSaved, match="the folder of the run cannot be made"):
+        found.save(5)
 
 
 def test_the_oldest_that_cannot_go_is_tried_again(tmp_path, monkeypatch):

@@ -18,6 +18,7 @@ from training_cases import TINY_MODEL, write_folder, write_image
 import lucidlite as torch
 from lucidlite import cli
 from lucidlite.commands import doctor
+from lucidlite.training import run_folder
 from lucidlite.training.run_folder import newest_checkpoint
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,7 +77,7 @@ def command(monkeypatch, capsys, place):
 
 def test_train_writes_a_run(place):
     root, done = place
-    assert "Tiny (819 parameters) on cpu; 36 training and 12 test images" in done.stdout
+    assert "Tiny (819 parameters) on cpu\n36 training and 12 test images of " in done.stdout
     assert done.stdout.count("train loss") == 3
     assert "Best test accuracy" in done.stdout
     with (root / "done" / "metrics.csv").open() as file:
@@ -190,6 +191,35 @@ def test_no_run_is_overwritten(command):
     code, _, err = command(*TRAIN, "--out", "done")
     assert code == 2
     assert "holds a run already: --resume done" in err
+
+
+@pytest.mark.skipif(os.name == "nt", reason="folders are not held there")
+def test_of_two_that_begin_at_once_one_writes_the_settings(command, monkeypatch, tmp_path):
+    monkeypatch.setattr(run_folder, "_PATIENCE", 0.0)
+    with run_folder.held(tmp_path):
+        code, _, err = command(*TRAIN, "--out", str(tmp_path))
+    assert code == 2
+    assert "another process is training in" in err
+    assert not (tmp_path / "run.json").exists()
+
+
+def test_best_weights_without_checkpoints_are_not_overwritten(place, monkeypatch, capsys, tmp_path):
+    """Who has removed a finished run's checkpoints has kept best.npz."""
+    root, _ = place
+    for folder in (tmp_path / "named", tmp_path / "runs" / "images-tiny"):
+        folder.mkdir(parents=True)
+        (folder / "best.npz").write_bytes((root / "done" / "best.npz").read_bytes())
+    for name in ("images", "tiny.py"):
+        (tmp_path / name).symlink_to(root / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("best.npz")}
+    code, _, err = here(monkeypatch, capsys, tmp_path, *TRAIN, "--out", "named")
+    assert code == 2
+    assert "named has the best.npz of a run whose checkpoints are gone: another --out" in err
+    assert os.listdir("named") == ["best.npz"]
+    code, out, _ = here(monkeypatch, capsys, tmp_path, *TRAIN, "--no-plots")
+    assert code == 0
+    assert f"writing to {Path('runs', 'images-tiny-2')}" in out
+    assert all(path.read_bytes() == content for path, content in before.items())
 
 
 @pytest.mark.parametrize(

@@ -129,6 +129,17 @@ def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):
     assert load(tmp_path / "x.ll") == [1]
 
 
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS, errno.ENOTSUP])
+def test_a_file_system_without_syncing_is_no_error(tmp_path, monkeypatch, number):
+    def refuse(_):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(files.os, "fsync", refuse)
+    save([1], tmp_path / "x.ll")
+    assert load(tmp_path / "x.ll") == [1]
+    assert os.listdir(tmp_path) == ["x.ll"]
+
+
 def test_the_data_reaches_the_disk_before_the_name(tmp_path, monkeypatch):
     order = []
     real_fsync, real_replace = os.fsync, os.replace

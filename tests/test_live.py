@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import re
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from training_cases import TINY_MODEL, write_folder
 
-from lucidlite.training.live import clock, sparkline
+from lucidlite.training.live import LiveView, clock, sparkline
+from lucidlite.training.progress import Progress
+from lucidlite.training.steps import StepRow
 
 ALL = os.environ.get("LUCIDLITE_TEST_ALL") == "1"
 ROOT = Path(__file__).resolve().parents[1]
@@ -94,7 +97,7 @@ def test_a_wide_terminal(place):
         assert 0 <= float(number[2]) <= 100
         assert 0 < float(number[3]) <= 5e-3
         assert number[5] <= number[6]
-    curve = re.fullmatch(rf"loss so far (\d\.\d\d) ([{BLOCKS}]+) (\d\.\d\d)", train[-1][-1])
+    curve = re.fullmatch(rf"loss so far (\d\.\d+) ([{BLOCKS}]+) (\d\.\d+)", train[-1][-1])
     assert curve
     assert len(curve[2]) > 5
     # Nothing of it is left in the end, only the lines of the epochs and the farewell.
@@ -120,7 +123,7 @@ def test_no_unicode_and_no_colour(place):
     frames, there = watched(place, 90, PYTHONIOENCODING="ascii", NO_COLOR="1")
     view = views(frames, 90)[-1]
     assert there.raw.isascii()
-    assert re.search(r"loss so far \d\.\d\d [_.=+*#@-]+ \d\.\d\d", view[-1])
+    assert re.search(r"loss so far \d\.\d+ [_.=+*#@-]+ \d\.\d+", view[-1])
     assert not re.search(r"\x1b\[[\d;]*3[0-8]", there.raw)
 
 
@@ -169,7 +172,60 @@ def test_a_stream_that_goes_elsewhere_stays_there(place):
     assert "train loss" not in there.raw
 
 
+@pytest.mark.parametrize("columns", [80, 40])
+def test_ctrl_c_leaves_nothing_of_the_view(place, columns):
+    """The terminal echoes ^C; then one line says what is done, and the view goes."""
+    pytest.importorskip("rich", reason="draws the live view")
+    there = opened(place, columns)
+    frames, sent = [], False
+    for frame in there.frames():
+        frames.append(frame)
+        if not sent and "loss so far" in frame:
+            there.interrupt()
+            sent = True
+    assert there.process.returncode == 130, frames[-1]
+    end = frames[-1]
+    assert not re.search(r"epoch \d/2 (train|test) |loss so far|images/s|\^C", end), end
+    told = "Stopping after this batch (Ctrl-C again stops at once, without saving)."
+    assert " ".join(end.split()).count(told) == 1
+    assert end.index("Stopping after") < end.index("Stopped in epoch")
+
+
+def test_a_line_told_while_the_view_is_drawn_comes_right_after(monkeypatch):
+    """As where a signal comes while the terminal is written to."""
+    pytest.importorskip("rich", reason="draws the live view")
+    stream = io.StringIO()
+    view = LiveView(stream)
+    assert not view.tell("too early")
+    view.start("epoch 1/2 train", 10, 0)
+    real = view._live.refresh
+
+    def interrupted():
+        assert view.tell("Stopping.")
+        assert "Stopping." not in stream.getvalue()
+        real()
+
+    monkeypatch.setattr(view._live, "refresh", interrupted)
+    view.show(5, 1.0, 0.5, None, 10.0, 1.0, None, [2.0, 1.0])
+    monkeypatch.undo()
+    assert stream.getvalue().count("Stopping.") == 1
+    view.stop()
+    assert not view.tell("too late")
+    assert "too" not in stream.getvalue()
+
+
 # -- its parts ----------------------------------------------------------------------------------
+
+
+def test_a_second_run_of_the_same_view_begins_its_curve_anew():
+    """A run that was stopped and goes on in the same process is recalled from its first step."""
+    progress = Progress(io.StringIO())
+    rows = [StepRow(step, 1, 1.0 / step, 0.5, 1e-3, 10.0) for step in (1, 2, 3)]
+    progress.recall([], [])
+    for row in rows:
+        progress.step(row)
+    progress.recall(rows[:2], [])
+    assert progress._losses == [1.0, 0.5]
 
 
 @pytest.mark.parametrize(

@@ -98,7 +98,7 @@ def test_the_model_is_as_it_was(tmp_path):
     assert all(np.array_equal(before[0][k], numpy_of(v)) for k, v in model.state_dict().items())
     assert np.array_equal(before[1], numpy_of(x))
     assert all(p.requires_grad and p.grad is None for p in model.parameters())
-    assert len(calls) == 3  # one run, and one for each other size
+    assert len(calls) == 4  # one run, and one for each other size
 
 
 def test_buffers_that_forward_writes_have_their_values_back(tmp_path):
@@ -115,6 +115,59 @@ def test_buffers_that_forward_writes_have_their_values_back(tmp_path):
     assert model.calls.item() == 0
     assert model.seen is seen
     assert seen.item() == 0
+
+
+def test_a_buffer_that_is_used_written_and_used_again(tmp_path):
+    """In a run of each size it begins as it was, and both of its values are in the file."""
+
+    def counted(net, x):
+        first = x + net.seen
+        net.seen.mul_(0.5)
+        second = x + net.seen
+        net.seen.data = net.seen.data * 3
+        return first, second, x * net.seen
+
+    model = Net(counted)
+    model.register_buffer("seen", lucidlite.ones(3))
+    x, path = lucidlite.randn(4, 3), tmp_path / "m.onnx"
+    lucidlite.onnx.export(
+        model, x, path, input_names=["x"], dynamic_axes={"x": {0: "n"}}, verify=True
+    )
+    x = numpy_of(lucidlite.randn(2, 3))
+    got = theirs(path, lucidlite.from_numpy(x))
+    close(got, [x + 1, x + np.float32(0.5), x * np.float32(1.5)])
+
+
+def test_verifying_a_model_that_writes_to_its_input(tmp_path):
+    x = lucidlite.randn(2, 3)
+    lucidlite.onnx.export(Net(lambda _, x: x.add_(1) * 2), x, tmp_path / "m.onnx", verify=True)
+
+
+def test_other_values_than_the_examples(tmp_path):
+    """Nothing that was computed of the example is a constant."""
+
+    def forward(_, x, index):
+        y = x * 1
+        y.data = x * 3
+        return lucidlite.take_along_dim(x, index, 1), lucidlite.take_along_dim(x, index), y * 2
+
+    path = tmp_path / "m.onnx"
+    example = lucidlite.randn(3, 4), lucidlite.tensor([[0, 1], [2, 3], [1, 1]])
+    lucidlite.onnx.export(Net(forward), example, path)
+    for shift in (0, 1):
+        given = lucidlite.randn(3, 4), (example[1] + shift) % 4
+        close(theirs(path, *given), ours(Net(forward), *given))
+
+
+def test_remainders_beside_a_multiple(tmp_path):
+    """Where a quotient rounds up to a whole number, its floor is one too many."""
+    x = lucidlite.arange(-40, 41).float() / 10
+    agree(tmp_path, Net(lambda _, x: (x % 0.1, x % -0.3, x // 0.1, x // -0.3, x % 1)), x)
+
+
+@pytest.mark.parametrize("scale", [0.7, 1.4, 2.3])
+def test_scales_that_float32_has_not(scale, tmp_path):
+    agree(tmp_path, nn.Upsample(scale_factor=scale, mode="bilinear"), lucidlite.randn(1, 2, 10, 20))
 
 
 def test_a_shared_weight_is_in_the_file_once(tmp_path):

@@ -30,6 +30,7 @@ WITHOUT = """
     roll round scatter scatter_reduce searchsorted select_scatter sgn signbit sinc slice_scatter
     sort unfold unique unique_consecutive where __getitem__ max min
     adaptive_max_pool2d embedding embedding_bag scaled_dot_product_attention
+    batch_norm instance_norm masked_scatter new_tensor
 """
 # What draws random numbers: dropout in training, and samples.
 RANDOM = """

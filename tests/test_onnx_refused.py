@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import copy
 import subprocess
 import sys
 
 import numpy as np
 import pytest
-from onnx_agreement import close, theirs
+from onnx_agreement import close, ours, theirs
 from onnx_cases import Net, whole
 from parity import numpy_of
 
@@ -162,6 +163,59 @@ def test_a_size_in_a_number(path):
                dynamic_axes={"x": {0: "n"}})  # fmt: skip
     assert HERE in str(told.value)
     export(Net(forward), lucidlite.ones(4, 3), path)
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda _, x: lucidlite.nn.functional.pad(x, (0, -x.shape[2] % 4)).mean(2), "mean|pad"),
+        (lambda _, x: x[:, :, : 2 * (x.shape[2] // 2)].mean(2), "getitem"),
+        (lambda _, x: x[:, :, : min(x.shape[2], 16)].mean(2), "getitem"),
+        (lambda _, x: lucidlite.nn.functional.max_pool1d(x, 3, ceil_mode=True), "max_pool1d"),
+    ],
+)
+def test_sizes_beside_multiples_are_warned_of(forward, told, path):
+    """What halves or pads a size does the same with all multiples of an even one."""
+    x = lucidlite.randn(1, 2, 12 if "pool" in told else 16)
+    with pytest.warns(UserWarning, match=rf"({told}) depends on the size of axis 'w' .*multiples"):
+        export(Net(forward), x, path, input_names=["x"], dynamic_axes={"x": {2: "w"}})
+    pytest.importorskip("onnxruntime", reason="runs ONNX files")
+    close(theirs(path, x), ours(Net(forward), x))
+
+
+def test_a_batch_of_one_that_is_squeezed(path):
+    model = Net(lambda net, x: net.part(x).squeeze(), part=nn.Linear(4, 1))
+    axes = {"input_names": ["x"], "dynamic_axes": {"x": {0: "n"}}}
+    with pytest.warns(UserWarning, match=r"with 1 for axis 'n' the outputs have other dims"):
+        export(model, lucidlite.ones(2, 4), path, **axes)
+    with pytest.raises(ValueError, match=r"squeeze depends on the size of axis 'n' \(1 and 2"):
+        export(model, lucidlite.ones(1, 4), path, **axes)
+
+
+@pytest.mark.parametrize(
+    ("forward", "told"),
+    [
+        (lambda _, x: x.new_tensor(x), "new_tensor"),
+        (lambda _, x: copy.deepcopy(x) * 2, "__deepcopy__|deepcopy__"),
+        (lambda _, x: x.repeat_interleave((x[0] > 0).long(), 1), "repeat_interleave"),
+        (lambda _, x: x.masked_scatter(x > 0, x * 2), "masked_scatter"),
+    ],
+)
+def test_what_looks_at_elements_by_itself(forward, told, path):
+    """Past all operations: it would be a constant of the file."""
+    with pytest.raises(NotImplementedError, match=rf"({told}) has no ONNX form"):
+        export(Net(forward), lucidlite.randn(2, 3), path)
+
+
+def test_running_statistics_of_a_batch(path):
+    def forward(_, x):
+        mean, var = lucidlite.zeros(3), lucidlite.ones(3)
+        out = lucidlite.nn.functional.batch_norm(x, mean, var, training=True)
+        return out, mean
+
+    with pytest.raises(NotImplementedError, match="batch_norm has no ONNX form"):
+        export(Net(forward), lucidlite.randn(4, 3), path)
+    export(Net(lambda _, x: forward(_, x)[0]), lucidlite.randn(4, 3), path)
 
 
 def test_bins_that_depend_on_the_size(path):

@@ -99,6 +99,24 @@ def test_files_are_pngs(tmp_path):
         assert (tmp_path / name).read_bytes().startswith(b"\x89PNG")
 
 
+def test_names_are_no_formulas_and_may_be_of_any_script(tmp_path):
+    """A dollar would begin a formula, a faulty one an error; a missing glyph is a warning."""
+    pytest.importorskip("matplotlib", reason="draws a picture")
+    table, targets = predictions([0, 1], [0.9, 0.9], [0, 2])
+    report.draw_predictions(
+        np.zeros((2, 1, 4, 4)), table, targets, ["$\\x$", "猫", "\x1b[31m"], tmp_path / "p.png"
+    )
+    report.draw_curves(ROWS, tmp_path / "curves.png", "Net on $\\x$")
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_nearly_all_is_not_all(drawn):
+    table, targets = predictions([0] * 3000, [0.9999] * 3000, [1] + [0] * 2999)
+    report.draw_predictions(np.zeros((3000, 1, 2, 2)), table, targets, ["a", "b", "c"], "p.png")
+    assert "(99.9% right)" in drawn[0][0].get_suptitle()
+    assert titles(drawn[0][0])[:2] == ["says a  99%\nis b", "a  99%"]
+
+
 def test_without_matplotlib(monkeypatch, tmp_path):
     real = builtins.__import__
 

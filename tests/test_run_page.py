@@ -7,6 +7,7 @@ import itertools
 import json
 import math
 import re
+from html import unescape
 from html.parser import HTMLParser
 
 import numpy as np
@@ -209,6 +210,35 @@ def test_many_steps_are_smoothed_too():
     assert test["y"] == [row.test_loss for row in epochs()]
 
 
+def test_the_commonest_mistake_may_have_equals():
+    table = np.eye(3, dtype=np.float32)
+    for said, want in (
+        ([1, 1, 2, 2], "(2 times)"), ([1, 2, 0, 0], "(1 time, like 1 other pair)"),
+    ):  # fmt: skip
+        targets = np.array([0, 0, 2, 2]) if want == "(2 times)" else np.array([0, 0, 0, 0])
+        seen = Predictions(np.zeros((4, 1, 4, 4), np.float32), table[said], targets)
+        facts = run(3, seen=seen, images=seen.images, trained_on=1234)
+        lead = re.search(r'<p class="lead">(.*?)</p>', report_page(facts))[1]
+        assert lead.endswith(f"{want}.")
+        assert lead.startswith("After 3 epochs on 1,234 images the network puts ")
+
+
+def test_nearly_all_is_not_all():
+    rows = [row._replace(test_accuracy=0.99998, train_accuracy=0.99999) for row in epochs(1)]
+    page = report_page(run(rows=rows, epochs=1))
+    assert "puts 99.99% of the test images" in page
+    assert "99.99% right</title>" in page
+    assert "1 of 1 epoch<" in page
+    assert "100.00%" not in page
+
+
+def test_an_accuracy_of_all_is_the_top_of_its_axis():
+    rows = [row._replace(test_accuracy=1.0, train_accuracy=1.0) for row in epochs(1)]
+    page = report_page(run(rows=rows, steps=[], wrong=0.0))
+    data = json.loads(re.search(r'id="data">(.*?)</script>', page)[1])
+    assert data["charts"]["accuracy"]["y"] == [0.0, 100.0]
+
+
 def test_size_of_digits():
     assert len(report_page(run(count=2000, shape=(3, 32, 32))).encode()) < 500_000
 
@@ -224,6 +254,7 @@ def test_sentence():
         f"{wrong} of 400 are wrong; most often "
     )
     assert lead.endswith("It was stopped.")
+    assert re.search(r"\(\d+ times?(, like \d+ other pairs?)?\)\. It was", unescape(lead))
     none = report_page(run(rows=[], seen=None, images=None, stopped="It can go on."))
     assert "The run ended before its first epoch was over. It can go on." in none
     right = report_page(run(wrong=0.0))

@@ -110,6 +110,13 @@ def test_numpy_arrays_survive(dtype):
     np.testing.assert_array_equal(back, values)
 
 
+def test_text_of_no_characters_survives():
+    values = np.ndarray((3, 2), "U0")
+    back = round_trip(values)
+    assert (back.dtype, back.shape) == (values.dtype, (3, 2))
+    assert back.tolist() == [["", ""]] * 3
+
+
 def test_numpy_scalars_keep_their_type():
     back = round_trip([np.float32(1.5), np.int64(-3), np.bool_(True), np.float64(2)])
     assert back == [1.5, -3, True, 2]

@@ -244,6 +244,18 @@ def test_a_run_is_not_begun_over_another(tmp_path, expected):
     assert outcome(trainer_that_went_on(tmp_path, "auto")) == expected
 
 
+@pytest.mark.parametrize("resume", [False, "auto"])
+def test_the_best_weights_are_not_begun_over(tmp_path, resume):
+    """Who has removed the checkpoints of a run that is done has kept best.npz."""
+    trainer(tmp_path).fit()
+    for path in numbered(tmp_path):
+        path.unlink()
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(ValueError, match=r"has the best\.npz of a run whose checkpoints are gone"):
+        trainer(tmp_path, seed=6).fit(resume)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
 def trainer_that_went_on(folder, resume):
     run = trainer(folder, seed=8)
     run.fit(resume)

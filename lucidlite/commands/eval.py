@@ -17,6 +17,7 @@ from lucidlite.commands.common import (
     open_run,
     shape,
 )
+from lucidlite.tables import share
 from lucidlite.training.build import make_loader
 from lucidlite.training.predictions import Predictions, predict_all
 
@@ -54,9 +55,10 @@ def run(args: argparse.Namespace) -> int:
     seen = predict_all(found.model, loader, device)
     n = len(seen.targets)
     right = int((seen.probabilities.argmax(1) == seen.targets).sum())
-    loss = -np.log(np.maximum(seen.probabilities[np.arange(n), seen.targets], 1e-30)).mean()
+    # Not -mean: of a loss of 0 that is -0.
+    loss = 0.0 - np.log(np.maximum(seen.probabilities[np.arange(n), seen.targets], 1e-30)).mean()
     print(
-        f"{found.weights} on {found.settings.data}: accuracy {right / n:.2%} "
+        f"{found.weights} on {found.settings.data}: accuracy {share(right / n, 2)} "
         f"({right:,} of {n:,} test images), loss {loss:.4f}"
     )
     if args.per_class:
@@ -73,7 +75,7 @@ def _print_classes(seen: Predictions, classes: Sequence[str]) -> None:
             print(f"  {name:{width}}  no images")
             continue
         taken = np.bincount(own, minlength=len(classes))
-        line = f"  {name:{width}}  {taken[number] / len(own):7.2%} of {len(own):,}"
+        line = f"  {name:{width}}  {share(taken[number] / len(own), 2):>7} of {len(own):,}"
         taken[number] = 0
         wrong = [i for i in np.argsort(-taken, kind="stable")[:3] if taken[i]]
         if wrong:

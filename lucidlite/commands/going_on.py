@@ -87,7 +87,7 @@ def offer(folder: Path) -> Callable[[Path], str]:
 def farewell(stop: Stopped, settings: Settings, folder: Path) -> str:
     return (
         f"Stopped in epoch {stop.epoch} of {settings.epochs} after batch {stop.batch} of "
-        f"{stop.batches}. Everything is saved in {stop.path}; go on with\n"
+        f"{stop.batches}.\nEverything is saved in {stop.path}; go on with\n"
         f"  lucidlite train --resume {shlex.quote(str(folder))}"
     )
 

@@ -17,6 +17,7 @@ from lucidlite.commands.common import (
     positive,
 )
 from lucidlite.ops.join import stack
+from lucidlite.tables import share
 from lucidlite.training.predictions import probabilities
 from lucidlite.training.sources import load_image, transform_for
 
@@ -70,7 +71,8 @@ def run(args: argparse.Namespace) -> int:
             )
         said = probabilities(found.model, stack([transform(image)]).to(device))[0]
         best = np.argsort(-said, kind="stable")[: args.top]
-        print(f"{path}: " + ", ".join(f"{settings.classes[i]} {said[i]:.1%}" for i in best))
+        likely = [f"{settings.classes[i]} {share(float(said[i]))}" for i in best]
+        print(f"{path}: {', '.join(likely)}")
     return 2 if failures else 0
 
 

@@ -31,6 +31,10 @@ REPORT, CURVES, PREDICTIONS, WARNINGS = (
     "report.html", "curves.png", "predictions.png", "warnings.txt"
 )  # fmt: skip
 _HOSTS = ("lucidlite", "Python", "NumPy", "CPU", "threads")
+_TITLES = {
+    "sample": "a sample of MNIST", "mnist": "MNIST", "fashion-mnist": "Fashion-MNIST",
+    "cifar10": "CIFAR-10",
+}  # fmt: skip
 _IMAGES = 16  # mistakes for TensorBoard
 
 
@@ -42,8 +46,9 @@ class Warned:
 
     def __call__(self, warning: Warning) -> None:
         # Without the line of the script that started us.
-        lines = [line for line in str(warning).splitlines() if f"at {sys.argv[0]}:" not in line]
-        text = "\n".join(lines)
+        ours = f"at {sys.argv[0]}:"
+        lines = [line for line in str(warning).splitlines() if line.strip() and ours not in line]
+        text = "\n".join(lines)  # no empty line: that is what parts them in the file
         say(f"\n{text}", sys.stderr)
         if text not in self.read():  # an earlier part of the run may have said the same
             try:
@@ -97,10 +102,11 @@ def _write(
     steps = read_steps(folder / STEPS)
     facts = RunFacts(
         model=type(trainer.model).__name__,
-        data=Path(settings.data).name,
+        data=_TITLES.get(settings.data) or Path(settings.data).name,
         classes=settings.classes,
         epochs=settings.epochs,
         steps_in_epoch=len(trainer.train_loader),
+        trained_on=len(trainer.train_loader.dataset),
         rows=trainer.history,
         steps=steps,
         seen=seen,
@@ -131,8 +137,10 @@ def _write(
     if not trainer.history:
         return
     if not can_draw():
-        print(f"No {CURVES} and {PREDICTIONS}: they take matplotlib, "
-              "pip install 'lucidlite[plot]' gets it.")  # fmt: skip
+        say(
+            f"No {CURVES} and {PREDICTIONS}: they take matplotlib, "
+            "pip install 'lucidlite[plot]' gets it."
+        )
         return
     draw_curves(trainer.history, folder / CURVES, facts.title)
     if seen is not None and images is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import shlex
 import signal
 import sys
 from contextlib import nullcontext, suppress
@@ -36,10 +37,12 @@ from lucidlite.commands.going_on import (
 from lucidlite.commands.results import REPORT, Warned, write_results
 from lucidlite.optim.lr_scheduler import OneCycleLR
 from lucidlite.sampling import manual_seed
+from lucidlite.tables import share
 from lucidlite.training.build import PEAKS, make_loader, make_optimizer
+from lucidlite.training.keeping import BEST, holds_results
 from lucidlite.training.metrics import EpochRow
 from lucidlite.training.progress import Progress
-from lucidlite.training.run_folder import newest_checkpoint, writable_folder
+from lucidlite.training.run_folder import held, newest_checkpoint, writable_folder
 from lucidlite.training.settings import Settings
 from lucidlite.training.signals import Stopped
 from lucidlite.training.sources import Source, find_source
@@ -159,15 +162,16 @@ def _run(args: argparse.Namespace) -> int:
     trainer.offer = offer(folder)
     if args.resume is None:
         writable_folder(folder)
-        settings.save(folder)
+        with held(folder):  # by now another process may have begun there
+            settings.save(folder)
     parameters = sum(p.numel() for p in model.parameters())
     doing = "writing to" if start is None else f"going on from {start.name} in"
     say(
-        f"{type(model).__name__} ({parameters:,} parameters) on {device}; "
+        f"{type(model).__name__} ({parameters:,} parameters) on {device}\n"
         f"{len(train_loader.dataset):,} training and {len(test_loader.dataset):,} test images of "
         f"{settings.data} as {'x'.join(map(str, settings.input))}\n"
         f"{settings.optimizer}, one cycle to {settings.lr:g}, batch {settings.batch_size}, "
-        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}; {doing} {folder}"
+        f"{settings.epochs} epoch{'s' if settings.epochs > 1 else ''}\n{doing} {folder}"
     )
     warned = Warned(folder)
     watched = nullcontext() if args.no_watch else watch(model, optimizer, log=warned)
@@ -244,11 +248,17 @@ def _new_folder(args: argparse.Namespace, settings: Settings) -> Path:
                 f"{folder} holds a run already: --resume {folder} goes on with it, another --out "
                 "leaves it alone",
             )
+        if holds_results(folder):
+            raise error(
+                ValueError,
+                f"{folder} has the {BEST} of a run whose checkpoints are gone: another --out "
+                "leaves it alone",
+            )
         return folder
     name = family(settings.data, settings.model)
     for number in count(1):
         folder = RUNS / (name if number == 1 else f"{name}-{number}")
-        if newest_checkpoint(folder) is None:
+        if newest_checkpoint(folder) is None and not holds_results(folder):
             break
     return folder
 
@@ -256,9 +266,9 @@ def _new_folder(args: argparse.Namespace, settings: Settings) -> Path:
 def _line(row: EpochRow, epochs: int) -> str:
     return (
         f"epoch {row.epoch}/{epochs}  "
-        f"train loss {row.train_loss:.4f} acc {row.train_accuracy:.2%}  "
-        f"test loss {row.test_loss:.4f} acc {row.test_accuracy:.2%}  "
-        f"{row.images_per_second:.0f} images/s  {row.seconds:.1f} s"
+        f"train loss {row.train_loss:.4f} acc {share(row.train_accuracy, 2)}  "
+        f"test loss {row.test_loss:.4f} acc {share(row.test_accuracy, 2)}  "
+        f"{row.seconds:.1f} s"
     )
 
 
@@ -267,8 +277,9 @@ def _tell(trainer: Trainer, folder: Path) -> None:
     best = trainer.best
     if best is None:  # fit() ends with at least one epoch
         return
-    files = ", ".join(sorted(path.name for path in folder.iterdir() if path.is_file()))
-    say(
-        f"Best test accuracy {best.test_accuracy:.2%} (epoch {best.epoch}). {folder} has {files}.\n"
-        f"Try: lucidlite eval {folder}, lucidlite predict IMAGE --run {folder}"
-    )
+    lines = [f"Best test accuracy {share(best.test_accuracy, 2)} (epoch {best.epoch})."]
+    if (folder / REPORT).is_file():
+        lines.append(f"The run on a page, for a browser: {folder / REPORT}")
+    words = shlex.quote(str(folder))
+    lines += [f"Try: lucidlite eval {words}", f"     lucidlite predict IMAGE --run {words}"]
+    say("\n".join(lines))

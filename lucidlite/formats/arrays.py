@@ -12,6 +12,7 @@ from lucidlite.formats.refused import Refused
 
 KINDS = "biufcSUmM"  # NumPy dtype kinds whose `.npy` says everything; not objects or records
 _CHUNK = 1 << 24
+_MOST_EMPTY = 1 << 20
 _HEADERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
 
 
@@ -35,9 +36,13 @@ def read_array(stream: IO[bytes], size: int) -> np.ndarray:
         )
     if dtype.kind not in KINDS or any(n < 0 for n in shape):
         raise ValueError(f"unexpected array: shape={shape}, dtype={dtype}")
-    if stream.tell() + math.prod(shape) * dtype.itemsize != size:
+    count = math.prod(shape)
+    # Text of no characters takes no bytes, however often it stands there.
+    too_many = not dtype.itemsize and count > _MOST_EMPTY
+    if stream.tell() + count * dtype.itemsize != size or too_many:
         raise ValueError(f"array of shape={shape}, dtype={dtype} in an entry of {size} bytes")
-    array: np.ndarray = np.empty(shape, dtype, order="F" if fortran else "C")
+    # Not empty(), which gives such text a character.
+    array: np.ndarray = np.ndarray(shape, dtype, order="F" if fortran else "C")
     fill(array.T if fortran else array, stream)
     return array
 

@@ -24,6 +24,7 @@ from lucidlite.tensor_base import TensorBase
 _MAX_DEPTH = 100
 _SAFE_INT = 2**53  # beyond it other JSON readers round
 _HUGE, _FEW = 2**60, 1000
+_KEYS = (str, int, float, bool)
 Path = tuple[Any, ...]  # the keys that lead to a value
 
 
@@ -100,7 +101,7 @@ class Encoder:
         return encoded
 
     def _key(self, key: Any, path: Path) -> Any:
-        if key is not None and type(key) not in (str, int, float, bool):
+        if key is not None and type(key) not in _KEYS:
             raise error(
                 TypeError,
                 "save: dict keys should be str, int, float, bool or None, "
@@ -185,6 +186,8 @@ class Decoder:
         ((kind, held),) = value.items()
         if kind == "dict":
             keys = [self._decode(key) for key, _ in held]
+            if not all(key is None or type(key) in _KEYS for key in keys):
+                raise ValueError("a key of a dict that is no number or text")
             # Huge integers can be chosen to share one hash: a dict of them takes ages to fill.
             if sum(type(key) is int and abs(key) >= _HUGE for key in keys) > _FEW:
                 raise ValueError(f"more than {_FEW} keys of a dict are huge integers")

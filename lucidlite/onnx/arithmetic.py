@@ -76,18 +76,28 @@ def floor_divide(g: Graph, a: Call) -> Any:
 
 
 def floored(g: Graph, x: str, y: str, kind: Any) -> Any:
-    if kind.kind == "f":
-        return g.add("Floor", g.add("Div", x, y))
-    return g.add("Div", g.add("Sub", x, g.add("Mod", x, y)), y)
+    rest = remaining(g, x, y, kind)
+    out = g.add("Div", g.add("Sub", x, rest), y)
+    if kind.kind != "f":
+        return out
+    # By zero it is what division gives, as it is for numbers too large to have a remainder.
+    return g.add("Where", g.add("Equal", rest, rest), g.add("Round", out), g.add("Div", x, y))
+
+
+def remaining(g: Graph, x: str, y: str, kind: Any) -> Any:
+    """What is left of ``x``, with the sign of ``y``; exact, as no quotient's floor is."""
+    if kind.kind != "f":
+        return g.add("Mod", x, y)
+    zero, rest = g.constant(0, kind), g.add("Mod", x, y, fmod=1)
+    other = g.add("Less", g.add("Mul", g.add("Sign", rest), y), zero)
+    return g.add("Where", other, g.add("Add", rest, y), rest)
 
 
 @emits(elementwise.remainder)
 def remainder(g: Graph, a: Call) -> Any:
     kind = _kind(a)
     x, y = g.of(a["input"], kind), g.of(a["other"], kind)
-    if kind.kind != "f":
-        return g.add("Mod", x, y)
-    return g.add("Sub", x, g.add("Mul", g.add("Floor", g.add("Div", x, y)), y))
+    return remaining(g, x, y, kind)
 
 
 @emits(pairs.fmod)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lucidlite.onnx.graph import Graph, Node
+from lucidlite.onnx.graph import Graph, Node, same_bytes
 from lucidlite.onnx.run import Run
 
 
@@ -41,19 +41,15 @@ def loosen(run: Run, variants: list[Variant]) -> None:
     fixed = _Arithmetic(graph)
     for name in list(graph.constants):
         others = [variant.run.graph.constants[name] for variant in variants]
-        if all(_equal(graph.constants[name], other) for other in others):
+        if all(same_bytes(graph.constants[name], other) for other in others):
             continue
         if name in reshapes:
             _reshape(graph, name, variants, *reshapes[name])
             others = [variant.run.graph.constants[name] for variant in variants]
-            if all(_equal(graph.constants[name], other) for other in others):
+            if all(same_bytes(graph.constants[name], other) for other in others):
                 continue
         fixed.replace(name, variants)
     graph.nodes[:0] = fixed.nodes
-
-
-def _equal(a: Any, b: Any) -> bool:
-    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
 
 
 def _same_nodes(graph: Graph, variants: list[Variant]) -> None:
@@ -123,7 +119,11 @@ class _Arithmetic:
         graph = self.graph
         call, array = graph.calls[name], graph.constants[name]
         others = [variant.run.graph.constants[name] for variant in variants]
-        if array.dtype == np.int64 and array.ndim < 2 and len({o.shape for o in others}) == 1:
+        if (
+            array.dtype == np.int64
+            and array.ndim < 2
+            and len({array.shape, *(o.shape for o in others)}) == 1
+        ):
             flat = [o.reshape(-1) for o in others]
             vector = self._fitted(call, array.reshape(-1), flat, variants)
             if not array.ndim:
@@ -134,7 +134,7 @@ class _Arithmetic:
             vector = self._add("Expand", self._constant(one), shape)
         else:
             changed = [
-                v for v, other in zip(variants, others, strict=True) if not _equal(array, other)
+                v for v, other in zip(variants, others, strict=True) if not same_bytes(array, other)
             ]
             raise _refused(call, changed[0].axis, changed[0].size)
         del graph.constants[name]

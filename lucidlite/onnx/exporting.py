@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lucidlite.callsite import error
 from lucidlite.files import atomic_write
 from lucidlite.nn.module import Module
-from lucidlite.onnx.dynamic import Axis, Variant, loosen
-from lucidlite.onnx.run import Model, Run, resized
+from lucidlite.onnx.axes import Axes, axes_of, dims_of, loosened, variants_of
+from lucidlite.onnx.run import Model
 from lucidlite.onnx.verify import verify_file
 from lucidlite.onnx.write import package, serialized
 from lucidlite.tensor_base import TensorBase
 from lucidlite.training.modes import inference
 
 OPSETS = range(18, 24)
-Axes = Mapping[str, Mapping[int, str] | Sequence[int]]
 # PyTorch's other arguments: values that change nothing here, and what to do instead.
 _OTHERS: dict[str, tuple[tuple[Any, ...], str]] = {
     "export_params": ((True,), "weights are always in the file"),
@@ -86,13 +85,13 @@ def export(
         name: tensor.backend.to_numpy(tensor.array).copy()
         for name, (_, tensor) in zip(found.inputs, leaves_of(found.args, found.kwargs), strict=True)
     }
-    with _untouched(model), inference(model):
+    with inference(model):
         run = found.run(arrays)
-        axes = _axes(dynamic_axes or {}, run)
-        variants = _variants(found, arrays, axes)
-    if variants:
-        loosen(run, variants)
-    dims = _dims(run, axes, variants, dynamic_axes or {})
+        axes = axes_of(dynamic_axes or {}, run)
+        variants = variants_of(found, arrays, axes)
+        if variants:
+            run, variants = loosened(found, arrays, axes, run, variants)
+    dims = dims_of(run, axes, variants, dynamic_axes or {})
     content = serialized(onnx, run, type(model).__name__, opset, dims)
     if verify:
         verify_file(content, run, [variant.run for variant in variants])
@@ -186,120 +185,3 @@ def _within(name: str, value: Any) -> Iterable[str]:
     for path, each in _all(value):
         if isinstance(each, TensorBase):
             yield f"{name}_{path}" if path else name
-
-
-class _untouched:
-    """Buffers that the runs write to have their values back afterwards."""
-
-    def __init__(self, model: Module) -> None:
-        self._held = [
-            (module._buffers, name, buffer, buffer.array.copy(), buffer._version)
-            for module in model.modules()
-            for name, buffer in module._buffers.items()
-            if buffer is not None
-        ]
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, *_: object) -> None:
-        for buffers, name, buffer, array, version in self._held:
-            buffers[name] = buffer  # the model may have put another there
-            if buffer._version != version:
-                buffer.array[...] = array
-
-
-# -- axes --------------------------------------------------------------------------------------
-
-
-def _axes(dynamic: Axes, run: Run) -> list[tuple[Axis, list[tuple[str, int]]]]:
-    """The axes that may change, each with all places (input, dim) that have it."""
-    places: dict[str, list[tuple[str, int]]] = {}
-    for name, given in dynamic.items():
-        if name not in run.inputs and name not in run.outputs:
-            raise error(
-                ValueError,
-                f"onnx.export: dynamic_axes names {name!r}, and there are the inputs "
-                f"{list(run.inputs)} and the outputs {list(run.outputs)}",
-            )
-        tensor = run.inputs[name] if name in run.inputs else run.outputs[name]
-        for dim, symbol in _named(name, given):
-            if not -tensor.array.ndim <= dim < tensor.array.ndim:
-                raise error(
-                    ValueError,
-                    f"onnx.export: dynamic_axes has dim {dim} of {name!r}, which has "
-                    f"{tensor.array.ndim}",
-                )
-            if name in run.inputs:
-                places.setdefault(symbol, []).append((name, dim % tensor.array.ndim))
-    found = []
-    for symbol, where in places.items():
-        sizes = {run.inputs[name].array.shape[dim] for name, dim in where}
-        if len(sizes) > 1:
-            raise error(
-                ValueError,
-                f"onnx.export: dynamic_axes has {symbol!r} for axes of different sizes: "
-                f"{sorted(sizes)}",
-            )
-        found.append((Axis(symbol, *where[0], sizes.pop()), where))
-    return found
-
-
-def _named(name: str, given: Any) -> list[tuple[int, str]]:
-    if isinstance(given, Mapping):
-        return [(int(dim), str(symbol)) for dim, symbol in given.items()]
-    return [(int(dim), f"{name}_dynamic_axes_{i + 1}") for i, dim in enumerate(given)]
-
-
-def _variants(
-    found: Model, arrays: dict[str, Any], axes: list[tuple[Axis, list[tuple[str, int]]]]
-) -> list[Variant]:
-    """Two runs for each axis, with other sizes of it."""
-    variants = []
-    for axis, where in axes:
-        # A batch may have any size; images keep what halvings ask for.
-        steps = (1, 3) if axis.dim == 0 else (axis.size, 2 * axis.size)
-        for step in steps:
-            size = axis.size + step
-            other = dict(arrays)
-            for name, dim in where:
-                other[name] = resized(other[name], dim, size)
-            try:
-                variants.append(Variant(axis, size, found.run(other)))
-            except (RuntimeError, ValueError, IndexError, TypeError) as problem:
-                if isinstance(problem, NotImplementedError):
-                    raise
-                raise error(
-                    ValueError,
-                    f"onnx.export: the model doesn't run with {size} for axis {axis.name!r} "
-                    f"of dynamic_axes: {problem}",
-                ) from problem
-    return variants
-
-
-def _dims(
-    run: Run,
-    axes: list[tuple[Axis, list[tuple[str, int]]]],
-    variants: list[Variant],
-    dynamic: Axes,
-) -> dict[str, list[Any]]:
-    """Sizes of inputs and outputs, names where they are free."""
-    everything = {**run.inputs, **run.outputs}
-    dims: dict[str, list[Any]] = {name: list(t.array.shape) for name, t in everything.items()}
-    for axis, where in axes:
-        for name, dim in where:
-            dims[name][dim] = axis.name
-    for name, tensor in run.outputs.items():
-        asked = {dim % tensor.array.ndim: s for dim, s in _named(name, dynamic.get(name, ()))}
-        for dim, size in enumerate(tensor.array.shape):
-            moved = [
-                (axis, now, other.outputs[name].array.shape[dim])
-                for axis, now, other in variants
-                if other.outputs[name].array.shape[dim] != size
-            ]
-            if dim in asked:
-                dims[name][dim] = asked[dim]
-            elif moved:
-                same = all(now == out for _, now, out in moved) and moved[0][0].size == size
-                dims[name][dim] = moved[0][0].name if same else f"{name}_dim_{dim}"
-    return dims

@@ -12,6 +12,11 @@ END = 2**63 - 1  # of a slice: as far as it goes
 Array = Any
 
 
+def same_bytes(a: Array, b: Array) -> bool:
+    """Whether two arrays are the same, zeros' signs and NaNs included."""
+    return bool(a.shape == b.shape and a.dtype == b.dtype and a.tobytes() == b.tobytes())
+
+
 @dataclass
 class Call:
     """A call of an operation that is being written down.
@@ -26,6 +31,7 @@ class Call:
     place: str
     module: str
     out: Any = None
+    versions: dict[int, int] = field(default_factory=dict)  # of its tensors, when it was called
 
     def __getitem__(self, name: str) -> Any:
         return self.args[name]
@@ -109,6 +115,8 @@ class Graph:
         if known not in self.constants:
             self.constants[known] = np.array(array)
             self.calls[known] = self.call
+        elif not same_bytes(self.constants[known], array):
+            return self.constant(array)  # it was written to since
         return known
 
     # -- nodes ---------------------------------------------------------------------------------

@@ -146,6 +146,17 @@ def take_along(g: Graph, a: Call) -> Any:
     return g.add("GatherElements", x, as_int64(g, a["index"]), axis=dim)
 
 
+@emits(gather.take_along_dim, fits=lambda a: a["dim"] is not None and a["input"].array.ndim > 0)
+def take_along_dim(g: Graph, a: Call) -> Any:
+    shape, given = tuple(a["input"].array.shape), tuple(a["indices"].array.shape)
+    dim, full = a["dim"] % len(shape), tuple(a.out.array.shape)
+    wide = tuple(n if d == dim else m for d, (n, m) in enumerate(zip(shape, full, strict=True)))
+    # Any index is taken modulo the size.
+    index = g.add("Mod", as_int64(g, a["indices"]), g.constant(shape[dim], np.int64))
+    index, x = expanded(g, index, given, full), expanded(g, g.of(a["input"]), shape, wide)
+    return g.add("GatherElements", x, index, axis=dim)
+
+
 @emits(scatter.scatter, gather.scatter_add, fits=lambda a: a.get("reduce") is None)
 def scattered(g: Graph, a: Call) -> Any:
     kind = a.out.array.dtype

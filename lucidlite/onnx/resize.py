@@ -56,7 +56,12 @@ def _whole(a: dict[str, Any]) -> bool:
     if a["input"].array.ndim > 4 or a["antialias"] or a["recompute_scale_factor"]:
         return False
     if mode in ("linear", "bilinear"):
-        return True
+        if size is not None:
+            return True
+        sizes, scales = shape[2:], _scales(a["scale_factor"], len(shape) - 2)
+        return all(
+            int(float(_single(v)) * n) == int(v * n) for n, v in zip(sizes, scales, strict=True)
+        )
     if mode != "nearest":
         return False
     given = a["scale_factor"] if size is None else size
@@ -64,6 +69,16 @@ def _whole(a: dict[str, Any]) -> bool:
     if size is None:
         return all(float(v).is_integer() and v >= 1 for v in values)
     return all(v % n == 0 for v, n in zip(values, shape[2:], strict=True))
+
+
+def _scales(given: Any, count: int) -> list[float]:
+    return [float(v) for v in (given if isinstance(given, (tuple, list)) else [given] * count)]
+
+
+def _single(scale: float) -> Any:
+    """A scale in float32, not below what it was: sizes are rounded down."""
+    near = np.float32(scale)
+    return near if near >= scale else np.nextafter(near, np.float32(np.inf))
 
 
 @emits(interpolate.interpolate, fits=_whole)
@@ -74,9 +89,8 @@ def resize(g: Graph, a: Call) -> Any:
     if a["scale_factor"] is None:
         sizes = g.ints(after)
     else:
-        given = a["scale_factor"]
-        values = given if isinstance(given, (tuple, list)) else [given] * len(before)
-        scales = g.constant([float(v) for v in values], np.float32)
+        values = _scales(a["scale_factor"], len(before))
+        scales = g.constant([_single(v) for v in values], np.float32)
     if a["mode"] == "nearest":
         how: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor"}
         how["coordinate_transformation_mode"] = "asymmetric"

@@ -23,6 +23,8 @@ class Run:
     inputs: dict[str, Any]
     outputs: dict[str, Any]
     values: dict[str, str]  # of each output, the value it is
+    given: dict[str, Any]  # arrays: the inputs before the run, the outputs after it
+    held: dict[str, Any]
 
 
 @dataclass
@@ -36,7 +38,11 @@ class Model:
     outputs: tuple[str, ...] | None
 
     def run(self, arrays: dict[str, Any]) -> Run:
-        """A run, traced, with these arrays as the inputs of these names."""
+        """A run, traced, with these arrays as the inputs of these names; buffers stay."""
+        with _untouched(self.module):
+            return self._traced(arrays)
+
+    def _traced(self, arrays: dict[str, Any]) -> Run:
         reserved = set(arrays) | set(self.outputs or ())
         graph = Graph(_state(self.module, reserved))
         for name in reserved:
@@ -48,7 +54,7 @@ class Model:
 
         def given(tensor: Any) -> Any:
             name, array = next(fresh)
-            inputs[name] = wrap(tensor.backend.asarray(array), tensor.backend)
+            inputs[name] = wrap(tensor.backend.asarray(array.copy()), tensor.backend)
             tracer.bind(inputs[name], name)
             return inputs[name]
 
@@ -67,7 +73,8 @@ class Model:
         for name, tensor in outputs.items():
             found = tracer.name(tensor)
             values[name] = graph.initializer(tensor, _host(tensor)) if found is None else found
-        return Run(graph, inputs, outputs, values)
+        held = {name: _host(tensor).copy() for name, tensor in outputs.items()}
+        return Run(graph, inputs, outputs, values, arrays, held)
 
     def _named(self, result: Any) -> dict[str, Any]:
         """The tensors of what the model returned, under their names."""
@@ -88,6 +95,28 @@ class Model:
         else:
             names = [f"output_{name}" if name[:1].isdigit() else name for name in names]
         return dict(zip(names, [tensor for _, tensor in found], strict=True))
+
+
+class _untouched:
+    """Buffers that a run writes to have their values back afterwards."""
+
+    def __init__(self, model: Any) -> None:
+        self._held = [
+            (module._buffers, name, buffer, buffer.array, buffer.array.copy(), buffer._version)
+            for module in model.modules()
+            for name, buffer in module._buffers.items()
+            if buffer is not None
+        ]
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *_: object) -> None:
+        for buffers, name, buffer, own, array, version in self._held:
+            buffers[name] = buffer  # the model may have put another there
+            if buffer.array is not own or buffer._version != version:
+                buffer.array = own  # its data may have been replaced
+                own[...] = array
 
 
 def _host(tensor: Any) -> Any:

@@ -16,7 +16,7 @@ from lucidlite.onnx.graph import Call, Graph
 from lucidlite.onnx.operators import TABLE, WRITERS
 from lucidlite.onnx.table import Entry, Unsupported
 from lucidlite.onnx.views import seen, written
-from lucidlite.ops import compare, packing
+from lucidlite.ops import arranging, compare, packing, slices
 from lucidlite.ops.inplace import assign
 from lucidlite.ops.join import zeros_like_shape
 from lucidlite.ops.precision import precision
@@ -25,6 +25,14 @@ from lucidlite.tensor import Tensor
 from lucidlite.tensor_base import TensorBase
 
 _ASSIGN, _LIKE = assign.__code__, zeros_like_shape.__code__
+_DATA = Tensor.data.fset.__code__  # type: ignore[attr-defined]
+# What looks at the elements of these arguments, past all operations.
+_LOOKING: dict[CodeType, tuple[str, ...]] = {
+    Tensor.new_tensor.__code__: ("data",),
+    Tensor.__deepcopy__.__code__: ("self",),
+    arranging.repeat_interleave.__code__: ("repeats",),
+    slices.masked_scatter.__code__: ("mask",),
+}
 # What leaves the graph: from here on a value is a number of this run's.
 _ON_HOST = packing.on_host.__code__
 _LEAVING: dict[CodeType, str] = {
@@ -135,7 +143,8 @@ class Tracer:
         if code in _LEAVING:
             self._leaving(frame, _LEAVING[code])
             return
-        if entry is None and code not in self._ops:
+        looking = _LOOKING.get(code)
+        if entry is None and looking is None and code not in self._ops and code is not _DATA:
             return
         args = _arguments(frame)
         home = frame.f_globals["__name__"]
@@ -165,8 +174,20 @@ class Tracer:
                 name = self.name(tensor)
                 if name is not None:
                     call.names[id(tensor)] = name
+                call.versions[id(tensor)] = _version(tensor)
             self._inside = frame
+        elif looking is not None:
+            if code is arranging.repeat_interleave.__code__ and args.get("repeats") is None:
+                looking = ("input",)
+            if any(self._depends(t) for t in tensors([args.get(name) for name in looking])):
+                self._inside = frame
+                call.args = {name: args.get(name) for name in looking}
+            elif code not in self._ops:
+                return
         self._open.append((frame, entry, call, before))
+
+    def _depends(self, tensor: Any) -> bool:
+        return id(tensor) in self._lost or self.name(tensor) is not None
 
     def _base(self, target: Any) -> Any:
         """What a write to ``target`` needs to know of its base: its value, or its elements."""
@@ -180,6 +201,8 @@ class Tracer:
         frame, entry, call, before = self._open.pop()
         if self._inside is frame:
             self._inside = None
+        if frame.f_code is _DATA:
+            self._replaced(call["self"], call["value"])
         if value is None:  # an error, or nothing was made
             return
         call.out = value
@@ -199,6 +222,19 @@ class Tracer:
         else:
             self._folded.update({id(tensor): tensor for tensor in tensors(value)})
 
+    def _replaced(self, tensor: Any, value: Any) -> None:
+        """``tensor.data = value``: another value under the same identity."""
+        name = self.name(value)
+        if tensor._view is not None and (name or self._view_known(tensor)):
+            raise self._refused("the data of a view was replaced; use the view's copy_()")
+        for known in self._known, self._lost:
+            known.pop(id(tensor), None)
+        if name is not None:
+            self.bind(tensor, name)
+
+    def _view_known(self, tensor: Any) -> bool:
+        return id(tensor) in self._known or id(tensor._view.base) in self._known
+
     def _emit(self, code: CodeType, entry: Entry, call: Call, before: Any) -> None:
         try:
             names = entry.emit(self.graph, call)
@@ -216,6 +252,10 @@ class Tracer:
                 self.bind(tensor, name)
             elif call.args.get("inplace"):
                 self._write(tensor, name, before)
+                given.pop(id(tensor))
+        for tensor in given.values():  # running statistics
+            if _version(tensor) != call.versions[id(tensor)]:
+                self._lost[id(tensor)] = tensor, call
 
     def _write(self, target: Any, name: str, before: Any) -> None:
         if before is not None and not isinstance(before, str):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from lucidlite.callsite import error
@@ -22,13 +20,12 @@ def verify_file(content: bytes, run: Run, others: list[Run]) -> None:
         ) from None
     session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     for each in (run, *others):
-        given = {name: _host(tensor) for name, tensor in each.inputs.items()}
+        given = each.given
         wanted = {each.name for each in session.get_inputs()}
         got = session.run(
             list(each.outputs), {name: given[name] for name in given if name in wanted}
         )
-        for (name, tensor), found in zip(each.outputs.items(), got, strict=True):
-            ours = _host(tensor)
+        for (name, ours), found in zip(each.held.items(), got, strict=True):
             if not np.allclose(ours, found, rtol=1e-3, atol=1e-5, equal_nan=True):
                 far = float(np.max(np.abs(ours.astype(float) - found.astype(float))))
                 raise error(
@@ -36,7 +33,3 @@ def verify_file(content: bytes, run: Run, others: list[Run]) -> None:
                     f"onnx.export: onnxruntime's {name} differs from the model's by {far:.3g}; "
                     "nothing was written",
                 )
-
-
-def _host(tensor: Any) -> Any:
-    return tensor.backend.to_numpy(tensor.array)

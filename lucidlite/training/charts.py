@@ -51,6 +51,8 @@ def draw(
     values = [y for line in lines for y in line.y]
     bottom = min(values, default=0.0) if low is None else low
     top = max(values, default=1.0) if high is None else high
+    if high is not None and bottom >= high:  # all of it at the upper end: from 0 on, not beyond
+        bottom = 0.0
     ticks = nice_ticks(bottom, top, 5)
     bottom, top = min(bottom, ticks[0]), max(top, ticks[-1])
     span_x, span_y = last_x or 1.0, (top - bottom) or 1.0

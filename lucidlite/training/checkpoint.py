@@ -26,7 +26,8 @@ class Checkpoint:
 
     ``others`` are further parts by name: whatever has ``state_dict`` and ``load_state_dict`` (a
     ``GradScaler``, an averaged model), and generators of your own. The default generator of every
-    device, Python's and NumPy's are in it without being named.
+    device, Python's and NumPy's are in it without being named. Gradients are not: where several
+    batches make one step, save after ``optimizer.step()``.
 
     ``save(path, **more)`` writes it, with further data of the caller's; ``load(path)`` puts
     everything back and returns that further data. The file is replaced as a whole: a crash leaves
@@ -56,7 +57,8 @@ class Checkpoint:
             name: part for name, part in {**given, **others}.items() if part is not None
         }
         for name, part in self.parts.items():
-            if not isinstance(part, Generator) and not hasattr(part, "load_state_dict"):
+            stateful = hasattr(part, "state_dict") and hasattr(part, "load_state_dict")
+            if not isinstance(part, Generator) and not stateful:
                 raise error(
                     TypeError,
                     "Checkpoint: a part is a Generator or has state_dict and load_state_dict, "

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from lucidlite.pictures import Picture
 from lucidlite.png import encode
-from lucidlite.tables import cut
+from lucidlite.tables import cut, share
 from lucidlite.training.confusion import Mistake, pairs, rates, worst_mistakes
 from lucidlite.training.markup import element, table, text
 from lucidlite.training.predictions import Predictions
@@ -41,7 +41,7 @@ def confusion_section(
     listed = table(
         ("it is", "taken for", "images", "share"),
         [
-            [names[p.truth], names[p.said], f"{p.times:,}", f"{p.times / totals[p.truth]:.1%}"]
+            [names[p.truth], names[p.said], f"{p.times:,}", share(p.times / totals[p.truth])]
             for p in common
         ],
         "The commonest mistakes, with their share of the class",
@@ -96,21 +96,21 @@ def _shade(count: int, total: int, right: bool) -> str:
     """The class of a cell, by its share of the row."""
     if not count:
         return ' class="none"'
-    share = count / total
+    part = count / total
     if right:
-        return f' class="d{max(1, math.ceil(5 * share))}"'
+        return f' class="d{max(1, math.ceil(5 * part))}"'
     # A few in a hundred are what one looks for: 1, 3, 10 and 30 percent begin a darker shade.
-    return f' class="w{1 + sum(share >= edge for edge in (0.01, 0.03, 0.1, 0.3))}"'
+    return f' class="w{1 + sum(part >= edge for edge in (0.01, 0.03, 0.1, 0.3))}"'
 
 
 def _picture(counts: NDArray[np.int64]) -> str:
     """A pixel for each pair of classes, as opaque as its share of the row."""
-    share = counts / np.maximum(counts.sum(1, keepdims=True), 1)
+    part = counts / np.maximum(counts.sum(1, keepdims=True), 1)
     pixels = np.zeros((*counts.shape, 4), np.uint8)
     pixels[..., :3] = _WRONG
     diagonal = np.arange(len(counts))
     pixels[diagonal, diagonal, :3] = _RIGHT
-    opaque = np.where(counts > 0, 0.15 + 0.85 * np.sqrt(share), 0.0)
+    opaque = np.where(counts > 0, 0.15 + 0.85 * np.sqrt(part), 0.0)
     pixels[..., 3] = np.rint(255 * opaque)
     said = (
         f"Confusion matrix of {len(counts)} classes; the tables beside and below have its numbers"
@@ -155,7 +155,7 @@ def _bar(part: float) -> str:
         return '<span class="none">none</span>'
     return (
         '<svg class="bar" viewBox="0 0 100 8" preserveAspectRatio="none" aria-hidden="true">'
-        f'<rect width="{100 * part:.1f}" height="8"/></svg>{part:.1%}'
+        f'<rect width="{100 * part:.1f}" height="8"/></svg>{share(part)}'
     )
 
 

@@ -63,6 +63,12 @@ class Keeper:
                     f"Trainer: {self.folder} holds a run already: fit(resume=True) goes on with "
                     "it, another folder leaves it alone",
                 )
+            if holds_results(self.folder):
+                raise error(
+                    ValueError,
+                    f"Trainer: {self.folder} has the {BEST} of a run whose checkpoints are gone: "
+                    "another folder leaves it alone",
+                )
             return None
         if resume is True and not found:
             raise error(
@@ -161,6 +167,11 @@ class Keeper:
                 with suppress(OSError):
                     os.rmdir(folder)
             return None
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a run has left weights here, which a new one would replace."""
+    return os.path.lexists(folder / BEST)
 
 
 def copies(state: Mapping[str, Any]) -> dict[str, Any]:

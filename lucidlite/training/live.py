@@ -6,10 +6,14 @@ import itertools
 import math
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TextIO
+
+from lucidlite.tables import share
 
 _BLOCKS, _ASCII = "▁▂▃▄▅▆▇█", "_.-=+*#@"
 _CURVE = 48  # the widest curve of losses
+_ECHO = 2  # columns left free after the view: a terminal writes ^C there, on no line of its own
 _GAP = "  "
 
 
@@ -25,13 +29,15 @@ class LiveView:
 
         self._console = Console(file=stream, force_terminal=True, highlight=False)
         self._live: Any = None
+        self._drawing = False
+        self._to_tell: list[str] = []
 
     def start(self, label: str, total: int, done: int) -> None:
         from rich.live import Live
 
         self._label, self._total, self._done = label, total, done
         self._values: tuple[Any, ...] | None = None
-        self._live = Live(
+        live = Live(
             self,
             console=self._console,
             auto_refresh=False,
@@ -40,7 +46,9 @@ class LiveView:
             redirect_stdout=sys.stdout.isatty(),
             redirect_stderr=sys.stderr.isatty(),
         )
-        self._live.start()
+        with self._drawn():
+            live.start()
+            self._live = live
 
     def show(
         self, done: int, loss: float, accuracy: float, lr: float | None, rate: float,
@@ -49,12 +57,40 @@ class LiveView:
         """Draw anew. The curve is of ``losses``, of the whole run so far."""
         self._done = done
         self._values = loss, accuracy, lr, rate, epoch_left, run_left, losses
-        self._live.refresh()
+        with self._drawn():
+            self._live.refresh()
 
     def stop(self) -> None:
         if self._live is not None:
-            self._live.stop()
-            self._live = None
+            with self._drawn():
+                self._live.stop()
+                self._live = None
+
+    def tell(self, text: str) -> bool:
+        """Say a line above the view, from a signal's handler too; False where there is none."""
+        if self._drawing:  # that is what the signal has interrupted: the line comes right after it
+            self._to_tell.append(text)
+        elif self._live is None:
+            return False
+        else:
+            try:
+                self._say(text)
+            except (OSError, RuntimeError):  # what was interrupted is a print() to the same stream
+                return False
+        return True
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False)
+
+    @contextmanager
+    def _drawn(self) -> Iterator[None]:
+        self._drawing = True
+        try:
+            yield
+        finally:
+            self._drawing = False
+            while self._to_tell:
+                self._say(self._to_tell.pop(0))
 
     def __rich_console__(self, console: Any, options: Any) -> Iterator[Any]:
         from rich.progress_bar import ProgressBar
@@ -62,16 +98,16 @@ class LiveView:
         from rich.text import Text
 
         width = options.max_width
-        share = self._done / self._total if self._total else 1.0
+        part = self._done / self._total if self._total else 1.0
         count = f"{self._done:,}/{self._total:,}"
         room = width - len(self._label) - len(count) - 9
         if room >= 8:
             line = Table.grid(padding=(0, 1))
             bar = ProgressBar(total=max(self._total, 1), completed=self._done, width=min(room, 60))
-            line.add_row(Text(self._label, "bold"), bar, f"{share:4.0%}", Text(count, "dim"))
+            line.add_row(Text(self._label, "bold"), bar, f"{share(part, 0):>4}", Text(count, "dim"))
             yield line
         else:
-            text = Text.assemble((self._label, "bold"), f" {share:.0%} ", (count, "dim"))
+            text = Text.assemble((self._label, "bold"), f" {share(part, 0)} ", (count, "dim"))
             yield _cut(text, width)
         if self._values is not None:
             yield from self._numbers(width, options.ascii_only)
@@ -80,7 +116,7 @@ class LiveView:
         from rich.text import Text
 
         loss, accuracy, lr, rate, epoch_left, run_left, losses = self._values or ()
-        said = [f"loss {loss:.4f}", f"acc {accuracy:.1%}"]
+        said = [f"loss {loss:.4f}", f"acc {share(accuracy)}"]
         if lr is not None:
             said.append(f"lr {lr:.2e}")
         said.append(f"{rate:,.0f} images/s")
@@ -96,10 +132,12 @@ class LiveView:
             lines[-1].append_text(Text(_GAP) + piece if lines[-1] else piece)
         for line in lines:
             yield _cut(line, width)
-        room = min(_CURVE, width - len("loss so far 0.00 "))
-        if room >= 8 and len(losses) > 1:
-            first, last = _digits(losses[0]), _digits(losses[-1])
-            curve = sparkline(losses, room - len(first) - len(last), ascii_only)
+        if len(losses) < 2:
+            return
+        first, last = _digits(losses[0]), _digits(losses[-1])
+        room = min(_CURVE, width - len(f"loss so far {first}  {last}") - _ECHO)
+        if room >= 4:
+            curve = sparkline(losses, room, ascii_only)
             yield Text.assemble(("loss so far ", "dim"), first + " ", (curve, "cyan"), " " + last)
 
 
@@ -157,4 +195,7 @@ def _cut(line: Any, width: int) -> Any:
 
 
 def _digits(value: float) -> str:
-    return f"{value:.2f}" if abs(value) < 1000 else f"{value:.0e}"
+    size = abs(value)
+    if 0 < size < 0.1:
+        return f"{value:.3f}" if size >= 0.01 else f"{value:.0e}"
+    return f"{value:.2f}" if size < 1000 else f"{value:.0e}"

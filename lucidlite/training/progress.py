@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, TextIO
 
+from lucidlite.tables import share
 from lucidlite.training.live import LiveView
 from lucidlite.training.metrics import EpochRow, RunningResult
+from lucidlite.training.signals import write_at_once
 from lucidlite.training.steps import Recorder, StepRow
 
 _EVERY = 10.0  # seconds between lines
@@ -55,6 +57,7 @@ class Progress(Recorder):
         rows: Sequence[StepRow],
         epochs: Sequence[tuple[EpochRow, int]],  # noqa: ARG002
     ) -> None:
+        self._losses.clear()  # a second fit() of the same trainer recalls them all again
         for row in rows:
             self.step(row)
 
@@ -83,7 +86,7 @@ class Progress(Recorder):
             return
         line = (
             f"{self._label}  {result.images}/{self._total}  loss {result.loss:.3f}  "
-            f"acc {result.accuracy:.1%}  {rate:.0f} images/s  {epoch:.0f} s left"
+            f"acc {share(result.accuracy)}  {rate:.0f} images/s  {epoch:.0f} s left"
         )
         self._try(lambda: print(line, file=self._stream, flush=True))
 
@@ -94,6 +97,11 @@ class Progress(Recorder):
             self._rates[self._kind] = (self._count - self._first) / seconds
         if self._view is not None:
             self._try(self._view.stop)
+
+    def tell(self, text: str) -> None:
+        """Say a line at once, above the view where there is one. A signal's handler may call it."""
+        if self._view is None or not self._view.tell(text):
+            write_at_once(text)
 
     def _try(self, show: Callable[..., Any], *values: Any) -> None:
         """Show something; nothing from now on where the terminal has gone."""

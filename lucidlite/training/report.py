@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from lucidlite.callsite import error
 from lucidlite.files import atomic_write
+from lucidlite.tables import share
+from lucidlite.training.markup import plain
 from lucidlite.training.metrics import EpochRow
 
 _TEST, _WRONG = "#1f6fb4", "#c62828"
@@ -40,8 +43,8 @@ def draw_curves(rows: Sequence[EpochRow], path: str | os.PathLike[str], title: s
         [best.epoch], [100 * best.test_accuracy],
         marker="o", markersize=11, markerfacecolor="none", markeredgecolor=_TEST, linestyle="",
     )  # fmt: skip
-    said = f"best test accuracy {best.test_accuracy:.2%}, epoch {best.epoch}"
-    figure.suptitle(f"{title}: {said}" if title else said, fontsize=11)
+    said = f"best test accuracy {share(best.test_accuracy, 2)}, epoch {best.epoch}"
+    figure.suptitle(_literal(f"{title}: {said}" if title else said), fontsize=11)
     _write(figure, path)
 
 
@@ -76,14 +79,14 @@ def draw_predictions(
         grey = image.shape[2] == 1 or (image == image[..., :1]).all()
         axes.imshow(image[..., 0] if grey else image, cmap="gray", vmin=0, vmax=1)
         mistake = said[i] != targets[i]
-        text = f"{_short(classes[int(said[i])])}  {sure[i]:.0%}"
+        text = f"{_short(classes[int(said[i])])}  {share(float(sure[i]), 0)}"
         if mistake:
             text = f"says {text}\nis {_short(classes[int(targets[i])])}"
             axes.add_patch(_frame(image.shape))
         axes.set_title(text, fontsize=8, color=_WRONG if mistake else "black", pad=3)
     figure.suptitle(
         f"{len(targets)} test images, {len(wrong)} mistakes "
-        f"({1 - len(wrong) / max(len(targets), 1):.1%} right); "
+        f"({share(len(right) / max(len(targets), 1))} right); "
         + (f"the {len(shown_wrong)} surest mistakes in red" if len(wrong) > len(shown_wrong)
            else "mistakes in red" if len(wrong) else "no mistake to show"),
         fontsize=11,
@@ -105,7 +108,12 @@ def _short(name: str) -> str:
     number, dash, _ = name.partition(" - ")
     if dash and number.isdecimal():
         return number
-    return name if len(name) <= 12 else name[:11] + "…"
+    return _literal(name if len(name) <= 12 else name[:11] + "…")
+
+
+def _literal(words: str) -> str:
+    """Text of which matplotlib makes no formula, and draws no control characters."""
+    return plain(words).replace("$", "\\$")
 
 
 def _figure(width: float, height: float) -> Any:
@@ -130,5 +138,7 @@ def _frame(shape: tuple[int, ...]) -> Any:
 
 
 def _write(figure: Any, path: str | os.PathLike[str]) -> None:
-    with atomic_write(path, "report") as file:
+    with atomic_write(path, "report") as file, warnings.catch_warnings():
+        # Names in a script that its font lacks are drawn as boxes; report.html has them whole.
+        warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
         figure.savefig(file, format="png")

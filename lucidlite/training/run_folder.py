@@ -28,7 +28,7 @@ class DamagedCheckpoint(RuntimeError):
     """A checkpoint cannot be read.
 
     ``path`` is its file, ``why`` what is wrong in one line, ``previous`` the newest one before it
-    that is whole (None: there is none), ``steps_back`` how much older that is.
+    that is whole (None: there is none), ``steps_back`` how much older that is (0: not known).
     """
 
     path: Path
@@ -63,7 +63,8 @@ class Checkpoints:
 
     ``resume`` raises DamagedCheckpoint for a file that isn't whole and names the one before it:
     ``resume(path)`` goes on from there, and sets newer ones aside under names that end in .aside.
-    ``save`` raises NotSaved (an OSError) where the disk is full or may not be written.
+    ``save`` raises NotSaved (an OSError) where the disk is full or may not be written, ValueError
+    in a folder with checkpoints of which none was resumed, or which are further.
 
     >>> import lucidlite, tempfile
     >>> from lucidlite.training import Checkpoint, Checkpoints
@@ -92,6 +93,7 @@ class Checkpoints:
         self.offer: Callable[[Path], str] = lambda path: f"resume({str(path)!r})"
         self.beside: frozenset[str] = frozenset()  # other files that the run writes there
         self._cleaned = False
+        self._ours = False  # whether what the folder has is of the run that is saved
 
     def paths(self) -> list[Path]:
         """The files there are, oldest first."""
@@ -103,21 +105,17 @@ class Checkpoints:
 
     def save(self, step: int, **more: Any) -> Path:
         """Write the checkpoint after ``step`` steps; returns its file."""
-        make_folder(self.folder)
-        self._clean()
-        found = self.paths()
-        if found and _number(found[-1]) > step:
-            raise error(
-                ValueError,
-                f"Checkpoints: {self.folder} holds a run that is further: save after step={step} "
-                f"beside {found[-1].name}; resume() goes on with that run, another folder leaves "
-                "it alone",
-            )
+        if step < 0:
+            raise error(ValueError, f"Checkpoints: save after step=0 or later, got step={step}")
         path = self.path_of(step)
         try:
+            make_folder(self.folder)
+            self._clean()
+            self._check_ours(step)
             self.checkpoint.save(path, step=step, **more)
         except OSError as problem:
             raise self.not_saved(path, problem) from problem
+        self._ours = True
         self._remove_oldest()  # now that the new one is on the disk
         return path
 
@@ -132,6 +130,7 @@ class Checkpoints:
         """
         found = self.paths()
         if path is None and not found:
+            self._ours = True
             return None
         wanted = found[-1] if path is None else Path(path)
         self._clean()
@@ -141,27 +140,54 @@ class Checkpoints:
             raise
         except (RuntimeError, OSError) as problem:
             raise self._damaged(wanted, problem) from problem
+        if "step" not in content["more"]:
+            raise error(
+                RuntimeError,
+                f"Checkpoints: {wanted} must say after which step it was saved, as save(step) "
+                "has it do; Checkpoint.load reads it",
+            )
         if check is not None:
             check(content["more"])
         more = self.checkpoint.put_back(content, wanted)
         # What is newer belongs to a course of the run that was left.
         for newer in found:
             if _number(newer) > more["step"]:
-                os.replace(newer, newer.with_name(newer.name + _ASIDE))
+                os.replace(newer, _free_name(newer))
+        self._ours = True
         self._remove_oldest()  # which a process that was killed may have owed
         return more
 
     def not_saved(self, path: Path, problem: OSError) -> NotSaved:
         """The error to raise when a file of the run cannot be written."""
-        why, newest = reason(problem), newest_checkpoint(self.folder)
+        why, newest = reason(problem), None
+        with suppress(OSError):  # a folder that has gone, or can't be read either
+            newest = newest_checkpoint(self.folder)
         kept = "" if newest is None else f"; {newest.name} is whole and stays"
         failed = error(NotSaved, f"could not save {path}: {why}{kept}")
         failed.errno, failed.strerror = problem.errno, why
         failed.path, failed.why, failed.newest = path, why, newest
         return failed
 
+    def _check_ours(self, step: int) -> None:
+        """Keep one run from removing or replacing what another has saved."""
+        found = self.paths()
+        if not found or (self._ours and _number(found[-1]) <= step):
+            return
+        holds = "a run that is further" if _number(found[-1]) > step else "a run already"
+        raise error(
+            ValueError,
+            f"Checkpoints: {self.folder} holds {holds}: save after step={step} "
+            f"beside {found[-1].name}; resume() goes on with that run, another folder leaves "
+            "it alone",
+        )
+
     def _remove_oldest(self) -> None:
-        for old in () if self.keep is None else self.paths()[: -self.keep]:
+        if self.keep is None:
+            return
+        found: list[Path] = []
+        with suppress(OSError):
+            found = self.paths()
+        for old in found[: -self.keep]:
             with suppress(OSError):  # one that won't go is tried next time
                 os.unlink(old)
 
@@ -175,7 +201,8 @@ class Checkpoints:
         why = str(problem).splitlines()[0]
         before = [each for each in self.paths() if _number(each) < _number(path)]
         previous = next((each for each in reversed(before) if _is_whole(each)), None)
-        steps_back = 0 if previous is None else _number(path) - _number(previous)
+        known = previous is not None and _NAME.fullmatch(path.name)
+        steps_back = _number(path) - _number(previous) if previous and known else 0
         if previous is None:
             offer = f"no checkpoint before it in {self.folder} is whole"
         else:
@@ -269,6 +296,16 @@ def _number(path: Path) -> int:
     """The steps in a checkpoint's name; a file of any other name counts as the newest."""
     match = _NAME.fullmatch(path.name)
     return int(match[1]) if match else sys.maxsize
+
+
+def _free_name(path: Path) -> Path:
+    """A name to set a checkpoint aside under: never that of one set aside before."""
+    free = path.with_name(f"{path.name}{_ASIDE}")
+    number = 1
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.name}.{number}{_ASIDE}")
+    return free
 
 
 def _is_whole(path: Path) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lucidlite.pages import joined
-from lucidlite.tables import cut
+from lucidlite.tables import cut, share
 from lucidlite.training.charts import Chart, Line, draw
 from lucidlite.training.confusion import confusion, pairs
 from lucidlite.training.confusion_html import confusion_section, mistakes_section
@@ -31,7 +31,8 @@ class RunFacts:
     """What the page tells. ``images`` are those of ``seen``, (N, C, H, W) from 0 to 1.
 
     ``layers`` has (name, output, parameters, multiply-adds) of each layer as texts, ``settings``
-    and ``versions`` (name, value); ``stopped`` says where a run ended early.
+    and ``versions`` (name, value); ``stopped`` says where a run ended early. ``trained_on`` counts
+    the training images (0: not known).
     """
 
     model: str
@@ -39,6 +40,7 @@ class RunFacts:
     classes: Sequence[str]
     epochs: int
     steps_in_epoch: int
+    trained_on: int = 0
     rows: Sequence[EpochRow] = ()
     steps: Sequence[StepRow] = ()
     seen: Predictions | None = None
@@ -85,7 +87,7 @@ def report_page(run: RunFacts) -> str:
     if run.counts is not None and run.seen is not None and run.images is not None:
         html, cells = confusion_section(run.counts, run.classes)
         if cells is not None:
-            data["matrix"] = {"names": list(run.classes), "cells": cells}
+            data["matrix"] = {"names": [*map(plain, run.classes)], "cells": cells}
         body += [html, mistakes_section(run.seen, run.images, run.classes)]
     body += [_model(run), _configuration(run), "</main>"]
     body.append(f"<footer>{text(run.written)}</footer>")
@@ -94,17 +96,18 @@ def report_page(run: RunFacts) -> str:
 
 def _result(run: RunFacts) -> str:
     best = run.best
-    return "no epoch finished" if best is None else f"{best.test_accuracy:.2%} right"
+    return "no epoch finished" if best is None else f"{share(best.test_accuracy, 2)} right"
 
 
 def _sentence(run: RunFacts) -> str:
     best = run.best
     done = f"{len(run.rows)} epoch{'s' if len(run.rows) != 1 else ''}"
-    many = f"{len(run.classes)} classes"
+    on = f" on {run.trained_on:,} images" if run.trained_on else " of training"
+    many = f"{len(run.classes)} class{'es' if len(run.classes) != 1 else ''}"
     if best is None:
         return f"The run ended before its first epoch was over. {run.stopped}".strip()
     said = (
-        f"After {done} of training the network puts {best.test_accuracy:.2%} of the test images "
+        f"After {done}{on} the network puts {share(best.test_accuracy, 2)} of the test images "
         f"into the right one of {many}"
     )
     if len(run.rows) > 1:
@@ -118,10 +121,14 @@ def _sentence(run: RunFacts) -> str:
         else:
             top = pairs(run.counts, 1)[0]
             true, answer = (cut(run.classes[each], 48) for each in (top.truth, top.said))
+            times = f"{top.times:,} time{'s' if top.times != 1 else ''}"
+            mistakes = run.counts - np.diag(run.counts.diagonal())
+            others = int((mistakes == top.times).sum()) - 1
+            if others:
+                times += f", like {others:,} other pair{'s' if others != 1 else ''}"
             said += (
                 f" {wrong:,} of {total:,} {'is' if wrong == 1 else 'are'} wrong; most often "
-                f"“{true}” is taken for “{answer}” "
-                f"({top.times:,} time{'s' if top.times != 1 else ''})."
+                f"“{true}” is taken for “{answer}” ({times})."
             )
     return f"{said} {run.stopped}".strip()
 
@@ -129,13 +136,13 @@ def _sentence(run: RunFacts) -> str:
 def _figures(run: RunFacts) -> str:
     best, shown = run.best, []
     if best is not None:
-        shown.append(("Best test accuracy", f"{best.test_accuracy:.2%}", f"epoch {best.epoch}"))
+        shown.append(("Best test accuracy", share(best.test_accuracy, 2), f"epoch {best.epoch}"))
         shown.append(("Test loss there", f"{best.test_loss:.4f}", "cross entropy, mean"))
     if run.counts is not None:
         total = int(run.counts.sum())
         wrong = total - int(np.trace(run.counts))
         shown.append(("Mistakes", f"{wrong:,}", f"of {total:,} test images"))
-    done = f"{len(run.rows)} of {run.epochs} epochs"
+    done = f"{len(run.rows)} of {run.epochs} epoch{'s' if run.epochs != 1 else ''}"
     shown.append(("Training took", duration(run.seconds), done))
     speeds = [row.images_per_second for row in run.rows or run.steps]
     if speeds:
@@ -186,7 +193,7 @@ def _charts(run: RunFacts) -> dict[str, Chart]:
         return [Line("test, after the epoch", "test", ends, values, dots=True)] if values else []
 
     def percent(value: float) -> str:
-        return f"{value:.6g}%" if value == round(value) else f"{value:.2f}%"
+        return f"{value:.6g}%" if value == round(value) else share(value / 100, 2)
 
     charts = {
         "loss": draw(
@@ -223,8 +230,8 @@ def _curves(run: RunFacts, charts: dict[str, Chart]) -> str:
     drawn = "".join(chart.html for chart in charts.values())
     rows = [
         [
-            str(row.epoch), f"{row.train_loss:.4f}", f"{row.train_accuracy:.2%}",
-            f"{row.test_loss:.4f}", f"{row.test_accuracy:.2%}", f"{row.lr:.3g}",
+            str(row.epoch), f"{row.train_loss:.4f}", share(row.train_accuracy, 2),
+            f"{row.test_loss:.4f}", share(row.test_accuracy, 2), f"{row.lr:.3g}",
             f"{row.images_per_second:,.0f}", duration(row.seconds),
         ]
         for row in run.rows

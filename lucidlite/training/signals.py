@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from types import FrameType, TracebackType
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 _STOPPING = tuple(
     getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)
 )
-_NOTE = "\nStopping after this batch ({} stops at once, without saving).\n"
+_NOTE = "Stopping after this batch ({} stops at once, without saving)."
 
 
 class Stopped(Exception):
@@ -41,14 +42,24 @@ class StoppedAtOnce(KeyboardInterrupt):
         self.signal = signal
 
 
+def write_at_once(text: str) -> None:
+    """Write a line to stderr from within a signal's handler."""
+    # Not print(): the handler may have interrupted a write to the same stream. And where the
+    # terminal has gone, nobody is to be told.
+    with suppress(OSError):
+        os.write(2, f"\n{text}\n".encode())
+
+
 class StopSignals:
     """A context in which SIGINT, SIGTERM and SIGHUP only set ``received``; the second interrupts.
 
+    ``tell`` says so to whoever waits, and is called within the signal's handler.
     Outside the main thread, where Python delivers no signals, nothing is changed. A signal that
     the process was started to ignore (a script's background job, nohup) stays ignored.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tell: Callable[[str], None] = write_at_once) -> None:
+        self._tell = tell
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
@@ -75,7 +86,4 @@ class StopSignals:
             raise StoppedAtOnce(number)
         self.received = number
         again = "Ctrl-C again" if number == signal.SIGINT else "a second signal"
-        # Not print(): the handler may have interrupted a write to the same stream. And where the
-        # terminal has gone, nobody is to be told.
-        with suppress(OSError):
-            os.write(2, _NOTE.format(again).encode())
+        self._tell(_NOTE.format(again))

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from lucidlite.files import atomic_write
+from lucidlite.ops.join import stack
+from lucidlite.tensor import Tensor
 from lucidlite.training.metrics import EpochRow, RunningResult
 
 _ROWS = 500  # in a run, where a row may stand for up to _MOST steps
@@ -122,14 +124,24 @@ class Recording:
 
     def _hand_on(self) -> None:
         taken, self._taken = self._taken, []
-        for step, epoch, lr, took, start, end in taken:
-            count = end[2] - start[2]
-            loss = (float(end[0]) - float(start[0])) / count
-            accuracy = (int(end[1]) - int(start[1])) / count
+        pairs = [sums for *_, start, end in taken for sums in (start, end)]
+        losses = _read([loss for loss, _, _ in pairs])
+        hits = _read([each for _, each, _ in pairs])
+        for i, (step, epoch, lr, took, start, end) in enumerate(taken):
+            first, last, count = 2 * i, 2 * i + 1, end[2] - start[2]
+            loss = (losses[last] - losses[first]) / count
+            accuracy = (hits[last] - hits[first]) / count
             rate = round(count / took, 1) if took > 0 else 0.0
             row = StepRow(step, epoch, loss, accuracy, lr, rate)
             for each in self._recorders:
                 each.step(row)
+
+
+def _read(values: Sequence[Any]) -> list[Any]:
+    """Numbers, of which those on a device are read from there at once."""
+    held = [value for value in values if isinstance(value, Tensor)]
+    read = iter(stack(held).tolist() if held else ())
+    return [next(read) if isinstance(value, Tensor) else value for value in values]
 
 
 def row_every(steps: int) -> int:

@@ -155,7 +155,7 @@ class Trainer:
                 self._save(self._files.save)  # shows now whether that can be done
             if self._files is not None and len(self.history) < self.epochs:
                 self._files.look_for_room()
-            with StopSignals() as signals:
+            with StopSignals(self.progress.tell) as signals:
                 while len(self.history) < self.epochs:
                     self._epoch(signals)
                     if signals.received is not None and len(self.history) < self.epochs:

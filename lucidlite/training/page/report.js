@@ -12,7 +12,8 @@ const nearest = (values, wanted) => {
   return best;
 };
 
-const number = (value) => {
+const number = (value, unit) => {
+  if (unit === "%" && value < 100) value = Math.min(value, 99.99); // what isn't all isn't 100
   if (value !== 0 && (Math.abs(value) < 1e-3 || Math.abs(value) >= 1e5)) return value.toExponential(2);
   return String(Number(value.toPrecision(4)));
 };
@@ -42,7 +43,7 @@ for (const box of document.querySelectorAll(".chart")) {
       if (!line.x.length) continue;
       const i = nearest(line.x, x);
       const where = line.said && line.x[i] !== x ? ` (epoch ${line.x[i]})` : "";
-      const value = line.said ? line.said[i] : number(line.y[i]) + chart.unit;
+      const value = line.said ? line.said[i] : number(line.y[i], chart.unit) + chart.unit;
       said.push(`${line.name}: ${value}${where}`);
       const dot = document.createElementNS(SVG, "circle");
       dot.setAttribute("class", `dot ${line.kind}`);
