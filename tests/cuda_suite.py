@@ -104,6 +104,8 @@ EXCLUDED = {
         test_recurrent.py::test_on_device
         test_recurrent_layer.py::test_launches
         test_error_places.py::test_door[numpy]
+        test_error_places.py::test_what_numpy_asks_for_is_asked_by_the_user
+        test_onnx_refused.py::test_a_value_that_becomes_a_number_is_warned_of[numpy]
         test_wrong_programs.py::test_program[prediction_to_numpy]
         test_watch.py::test_graphed_steps_are_not_disturbed
         test_watch.py::test_hooks_that_act_are_no_part_of_a_graphed_step

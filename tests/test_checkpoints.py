@@ -215,6 +215,7 @@ def gathered(folder, seed=0, fails_at=None):
         nn.Conv2d(8, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout2d(0.2), nn.Flatten(),
         nn.Linear(16, 3), nn.Dropout(0.3),
     )  # fmt: skip
+    device = model[0].weight.device
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-2)
     loader = DataLoader(Noisy(), batch_size=5, shuffle=True, num_workers=2)
     found = Checkpoints(folder, Checkpoint(model, optimizer, loader=loader), keep=1)
@@ -222,6 +223,7 @@ def gathered(folder, seed=0, fails_at=None):
     step = state["step"]
     for epoch in range(state["epoch"], 3):
         for images, labels in loader:
+            images, labels = images.to(device), labels.to(device)
             loss = nn.functional.cross_entropy(model(images), labels) / 3
             loss.backward()
             step += 1

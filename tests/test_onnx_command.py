@@ -38,7 +38,7 @@ class _Nothing:
 def logits(x):
     model = open_run("runs/tiny", _Nothing(), "cpu").model
     with inference(model):
-        return model(lucidlite.from_numpy(x)).numpy()
+        return model(lucidlite.tensor(x, device="cpu")).numpy()
 
 
 def test_export(place, capsys):

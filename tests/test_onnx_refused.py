@@ -120,7 +120,7 @@ def test_what_the_package_refuses(path, monkeypatch):
 
 def test_packed_sequences(path):
     def forward(net, x):
-        packed = nn.utils.rnn.pack_padded_sequence(x, lucidlite.tensor([3, 2]), batch_first=True)
+        packed = nn.utils.rnn.pack_padded_sequence(x, [3, 2], batch_first=True)
         return nn.utils.rnn.pad_packed_sequence(net.part(packed)[0], batch_first=True)[0]
 
     with pytest.raises(NotImplementedError, match=r"has no ONNX form"):

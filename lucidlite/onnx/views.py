@@ -23,7 +23,7 @@ Part = tuple[list[tuple[int, int, int]], list[int]]
 
 def _places(view: View) -> Any:
     """Where in its flattened base a view looks."""
-    whole = arange(view.base.array.size).reshape(tuple(view.base.array.shape))
+    whole = arange(view.base.array.size, device="cpu").reshape(tuple(view.base.array.shape))
     return replay(whole, view.steps).array.copy()
 
 
