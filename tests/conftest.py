@@ -20,6 +20,9 @@ from lucidlite.blas import blas
 # A script's background job starts with Ctrl-C ignored; the tests of it need what a terminal gives.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+# As does what nohup starts with the end of its terminal.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 if cuda_suite.ACTIVE:
     cuda_suite.install()
