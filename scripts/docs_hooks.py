@@ -42,7 +42,6 @@ FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 # Where links of README.md and CONTRIBUTING.md lead in the site.
 LINKS = {
     "CONTRIBUTING.md": "add-your-own-op.md",
-    "docs/compatibility.md": "compatibility.md",
     "benchmarks/results/ratios.png": "pictures/ratios.png",
     "#on-a-gpu": "gpu.md",
 }
@@ -180,9 +179,12 @@ def relinked(text: str) -> str:
         address = match[1]
         if re.match(r"https?:", address):
             return match[0]
-        if address not in LINKS:
+        page = address.removeprefix("docs/")
+        if address in LINKS:
+            return f"]({LINKS[address]})"
+        if page == address or not (ROOT / address).is_file():
             raise Gone(f"no place in the site is known for the link {address}")
-        return f"]({LINKS[address]})"
+        return f"]({page})"
 
     return re.sub(r"\]\(([^)\s]+)\)", target, re.sub(r"^<!--.*-->\n", "", text, flags=re.M))
 
