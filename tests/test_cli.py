@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from training_cases import TINY_MODEL, write_folder, write_image
+from training_cases import TINY_MODEL, here, write_folder, write_image
 
 import lucidlite as torch
 from lucidlite import cli
@@ -54,17 +54,6 @@ def lucidlite(folder, *args):
     process = start(folder, *args)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(args, process.returncode, out, err)
-
-
-def here(monkeypatch, capsys, folder, *args):
-    """(exit code, stdout, stderr) of a command in this process."""
-    monkeypatch.chdir(folder)
-    try:
-        code = cli.main(args)
-    except SystemExit as stop:
-        code = stop.code
-    captured = capsys.readouterr()
-    return code, captured.out, captured.err
 
 
 @pytest.fixture
@@ -283,6 +272,7 @@ def test_argparse_refuses(command):
         assert "lucidlite train: error:" in err or "unrecognized arguments" in err
     for option, text, rule in (
         ("--lr", "fast", "a positive number"), ("--epochs", "1.5", "a whole number of at least 1"),
+        ("--save-every", "soon", "a number of seconds"),
     ):  # fmt: skip
         code, _, err = command("train", option, text)
         assert (code, err.splitlines()[-1]) == (

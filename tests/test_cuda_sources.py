@@ -13,7 +13,7 @@ import kernel_tour
 import numpy as np
 import nvrtc
 import pytest
-from cudasim import available, kernels
+from cudasim import kernels, why_not
 from fakecupy import raw
 
 from lucidlite.backends.cupy_kernels import launch
@@ -25,7 +25,7 @@ WHOLE = os.environ.get("LUCIDLITE_TEST_ALL", "0") not in ("", "0")
 # One row of the table of operations in so many, where each is run several times.
 EVERY = 1 if WHOLE else 2
 
-runs_kernels = pytest.mark.skipif(bool(available()), reason=available() or "kernels run here")
+runs_kernels = pytest.mark.skipif(bool(why_not()), reason=why_not() or "kernels run here")
 
 
 def sources_of_tour(dtype, every=1):

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from cudasim import CompileError, KernelError, Program, available, kernels
+from cudasim import CompileError, KernelError, Program, kernels, why_not
 
-pytestmark = pytest.mark.skipif(bool(available()), reason=available() or "g++ is here")
+pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not() or "g++ is here")
 
 SOURCE = r"""
 extern "C" __global__ void place(int *out) {

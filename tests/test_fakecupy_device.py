@@ -8,10 +8,10 @@ import fakecupy as cupy
 import fakecupyx
 import numpy as np
 import pytest
-from cudasim import available
+from cudasim import why_not
 from fakecupy.errors import CUDARuntimeError, OutOfMemoryError, StandInError
 
-needs_compiler = pytest.mark.skipif(bool(available()), reason=available() or "g++ is here")
+needs_compiler = pytest.mark.skipif(bool(why_not()), reason=why_not() or "g++ is here")
 
 KERNEL = r"""
 extern "C" __global__ void add(const float *x, float *y, int n, float by) {

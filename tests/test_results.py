@@ -10,9 +10,8 @@ from html import unescape
 
 import numpy as np
 import pytest
-from training_cases import TINY_MODEL, write_folder
+from training_cases import TINY_MODEL, here, write_folder
 
-from lucidlite import cli
 from lucidlite.commands import results
 from lucidlite.commands.common import build
 from lucidlite.training import Trainer
@@ -43,17 +42,7 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def command(monkeypatch, capsys, place):
-    monkeypatch.chdir(place)
-
-    def call(*args):
-        try:
-            code = cli.main(args)
-        except SystemExit as stop:
-            code = stop.code
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
+    return lambda *args: here(monkeypatch, capsys, place, *args)
 
 
 def rows_of(page, name):

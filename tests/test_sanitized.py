@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from cudasim import available, compiler
+from cudasim import compiler, why_not
 
 HERE = Path(__file__).parent
 WHOLE = os.environ.get("LUCIDLITE_TEST_ALL", "0") not in ("", "0")
@@ -22,7 +22,7 @@ OPTIONS = {"ASAN_OPTIONS": "detect_leaks=0", "UBSAN_OPTIONS": "print_stacktrace=
 
 def library():
     """The address sanitizer's, '' where there is none."""
-    if available():
+    if why_not():
         return ""
     asked = [compiler(), "-print-file-name=libasan.so"]
     found = subprocess.run(asked, capture_output=True, text=True).stdout.strip()
@@ -30,7 +30,7 @@ def library():
 
 
 pytestmark = pytest.mark.skipif(
-    not library(), reason=available() or "g++ has no address sanitizer here"
+    not library(), reason=why_not() or "g++ has no address sanitizer here"
 )
 
 

@@ -7,7 +7,7 @@ import random
 import numpy as np
 
 import lucidlite as torch
-from lucidlite import nn
+from lucidlite import cli, nn
 from lucidlite.optim.lr_scheduler import OneCycleLR
 from lucidlite.training import Trainer
 from lucidlite.training.progress import Progress
@@ -122,3 +122,14 @@ class Tiny(nn.Module):
     def forward(self, x):
         return self.head(self.drop(self.norm(self.conv(x)).relu().flatten(1)))
 '''
+
+
+def here(monkeypatch, capsys, folder, *args):
+    """(exit code, stdout, stderr) of a command in this process."""
+    monkeypatch.chdir(folder)
+    try:
+        code = cli.main(args)
+    except SystemExit as stop:
+        code = stop.code
+    captured = capsys.readouterr()
+    return code, captured.out, captured.err

@@ -224,10 +224,11 @@ def _report_of_a_part(
 
 
 def _seconds(text: str) -> float:
-    value = float(text)
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text}")
-    return value
+    with suppress(ValueError):
+        value = float(text)
+        if 0 <= value < float("inf"):
+            return value
+    raise argparse.ArgumentTypeError(f"must be a number of seconds, got {text}")
 
 
 def _rate(text: str) -> float:

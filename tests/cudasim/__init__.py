@@ -52,7 +52,7 @@ class KernelError(RuntimeError):
     """A kernel did what a GPU would hang on or leave undefined."""
 
 
-def available() -> str:
+def why_not() -> str:
     """'' where kernels can be compiled and run here, else the reason."""
     if shutil.which(compiler()) is None:
         return "kernels run on the CPU through g++, which isn't installed"
@@ -148,7 +148,7 @@ class Program:
     """A compiled source."""
 
     def __init__(self, code: str, defines: Sequence[str] = ()) -> None:
-        reason = available()
+        reason = why_not()
         if reason:
             raise CompileError(reason)
         self.code = code

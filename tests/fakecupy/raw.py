@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from cudasim import CompileError, KernelError, Program, available
+from cudasim import CompileError, KernelError, Program, why_not
 
 from fakecupy.device_array import ndarray, unwrap
 from fakecupy.errors import CompileException, CUDADriverError
@@ -40,10 +40,10 @@ def _program(code: str, options: tuple[str, ...]) -> Program:
     for option in options:
         if not option.startswith(_OPTIONS):
             raise CompileException(f"nvrtc: error: unrecognized option {option} found", code)
-    if available():
+    if why_not():
         import pytest
 
-        pytest.skip(available())
+        pytest.skip(why_not())
     defines = tuple(each for each in options if each.startswith("-D"))
     key = code, defines
     _asked[code, options] = None
