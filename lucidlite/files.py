@@ -19,6 +19,8 @@ _NAMED = 50  # characters of the name: with more, a long one would have no room 
 # What file systems say that know no such thing as syncing, and those that can't sync a folder.
 _NO_SYNC = {errno.EINVAL, errno.ENOTSUP, errno.ENOSYS}
 _NO_FOLDER_SYNC = {*_NO_SYNC, errno.EBADF, errno.EACCES, errno.EPERM}
+# What they say when a file can take no more; by then no file is named.
+_FULL = {errno.ENOSPC, errno.EFBIG, *([errno.EDQUOT] if hasattr(errno, "EDQUOT") else [])}
 
 
 @contextmanager
@@ -27,7 +29,8 @@ def atomic_write(path: str | os.PathLike[str], op: str = "save") -> Iterator[IO[
 
     The bytes go to a temporary file in the same folder, reach the disk, and only then get the
     name. After an error the old file is as it was and the temporary one is gone. `op` names the
-    caller in errors: FileNotFoundError without the folder, IsADirectoryError for a folder.
+    caller in errors: FileNotFoundError without the folder, IsADirectoryError for a folder, and
+    the system's, as PermissionError, with the file's name in place of the temporary one's.
     Devices and pipes cannot be replaced and are written directly.
 
     >>> import tempfile
@@ -59,9 +62,16 @@ def atomic_write(path: str | os.PathLike[str], op: str = "save") -> Iterator[IO[
             with suppress(OSError):
                 shutil.copymode(target, temporary)
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as problem:
         with suppress(OSError):
             os.unlink(temporary)
+        if isinstance(problem, OSError) and (
+            problem.filename == temporary or problem.errno in _FULL
+        ):
+            rule = f"the file must be writable ({problem.strerror})"
+            failed = error(type(problem), f"{op}: {rule}, got {target!r}")
+            failed.errno = problem.errno  # without strerror, or both would be the message
+            raise failed from problem
         raise
     sync_folder(folder)
 

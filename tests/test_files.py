@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lucidlite import files
+from lucidlite.files import atomic_write
 from lucidlite.formats import arrays
 from lucidlite.serialization import load, save
 
@@ -114,6 +115,33 @@ def test_the_old_file_survives_a_failed_save(tmp_path, monkeypatch, where, failu
     monkeypatch.undo()
     assert os.listdir(tmp_path) == ["best.ll"]
     assert load(path) == {"epoch": 1}
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [OSError(errno.ENOSPC, "No space"), PermissionError(errno.EACCES, "Denied", "itself")],
+)
+def test_what_cannot_be_written_is_named(tmp_path, monkeypatch, problem):
+    def fail(temporary, _):
+        if problem.filename == "itself":
+            problem.filename = temporary
+        raise problem
+
+    monkeypatch.setattr(files.os, "replace", fail)
+    path = os.path.realpath(tmp_path / "best.ll")
+    with pytest.raises(type(problem)) as caught:
+        save(1, path)
+    rule = f"save: the file must be writable ({problem.strerror}), got {path!r}"
+    assert str(caught.value).splitlines()[0] == rule
+    assert __file__ in str(caught.value)
+    assert caught.value.errno == problem.errno
+    assert os.listdir(tmp_path) == []
+
+
+def test_another_error_in_the_block_stays_what_it_is(tmp_path):
+    with pytest.raises(ConnectionError, match=r"^gone$"), atomic_write(tmp_path / "x"):
+        raise ConnectionError("gone")
+    assert os.listdir(tmp_path) == []
 
 
 def test_a_folder_that_cannot_be_synced_is_no_error(tmp_path, monkeypatch):

@@ -100,8 +100,10 @@ def test_other_bytes_of_a_bool_are_true():
 
 def test_map_location():
     data = pt(program(tensor(storage(where="cuda:97"))), {"0": SIX})
-    with pytest.raises(RuntimeError, match=r"cuda:97, which is not available.*map_location='cpu'"):
+    rule = r"cuda:97, which is not available.*map_location='cpu'"
+    with pytest.raises(RuntimeError, match=rule) as caught:
         loads(data)
+    assert str(caught.value).count("\n  at ") == 1
     assert loads(data, map_location="cpu").device.type == "cpu"
     with pytest.raises(RuntimeError, match="belong on mps"):
         loads(pt(program(tensor(storage(where="mps"))), {"0": SIX}))

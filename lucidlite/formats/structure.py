@@ -242,5 +242,5 @@ def placed(tensor: Any, device: Any) -> Any:
     except RuntimeError as problem:
         raise Refused(
             f"its tensors belong on {device}, which is not available here: pass "
-            f"map_location='cpu' ({problem})"
+            f"map_location='cpu' ({str(problem).splitlines()[0]})"
         ) from problem

@@ -229,7 +229,7 @@ def newest_checkpoint(folder: str | os.PathLike[str]) -> Path | None:
 
 def reason(problem: OSError) -> str:
     """What the system says, without its number and the name of a temporary file."""
-    return problem.strerror or str(problem).splitlines()[0]
+    return os.strerror(problem.errno) if problem.errno else str(problem).splitlines()[0]
 
 
 def make_folder(folder: Path) -> None:
