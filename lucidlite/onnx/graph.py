@@ -10,6 +10,12 @@ import numpy as np
 
 END = 2**63 - 1  # of a slice: as far as it goes
 Array = Any
+Pairs = Sequence[tuple[int, int]]  # what is added before and after, a pair for each dim
+
+
+def sides(pairs: Pairs) -> tuple[int, ...]:
+    """Pairs as ONNX has them: all before, then all after."""
+    return (*(before for before, _ in pairs), *(after for _, after in pairs))
 
 
 def same_bytes(a: Array, b: Array) -> bool:
@@ -160,6 +166,18 @@ class Graph:
 
     def squeeze(self, name: str, *dims: int) -> str:
         return self.add("Squeeze", name, self.ints(dims)) if dims else name
+
+    def pad(
+        self, name: str, ndim: int, pairs: Pairs, value: Array = None, mode: str = "constant"
+    ) -> str:
+        """``name``, of ``ndim`` dims, with more in the last ones: ``value`` (a NumPy scalar)."""
+        if not any(map(any, pairs)):
+            return name
+        # For all dims: onnxruntime's optimizer breaks a Pad with axes that follows a Transpose.
+        every = [(0, 0)] * (ndim - len(pairs)) + list(pairs)
+        filler = None if value is None else self.constant(value)
+        out: str = self.add("Pad", name, self.ints(sides(every)), filler, mode=mode)
+        return out
 
     def slice(self, name: str, dim: int, start: int, end: int = END, step: int = 1) -> str:
         """The elements from ``start`` to ``end`` of a dim."""

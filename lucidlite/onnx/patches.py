@@ -6,8 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lucidlite.onnx.graph import Call, Graph
-from lucidlite.onnx.products import sides
+from lucidlite.onnx.graph import Call, Graph, sides
 from lucidlite.onnx.table import emits
 from lucidlite.ops import diagonals, fold, pixels
 
@@ -28,9 +27,7 @@ def moved(g: Graph, a: Call) -> Any:
 def unfold(g: Graph, a: Call) -> Any:
     window, shape = a["window"], a["input"].array.shape
     x, kind = g.of(a["input"]), a["input"].array.dtype
-    if window.padded:
-        axes = g.ints((-2, -1))
-        x = g.add("Pad", x, g.ints(sides(window.padding)), g.constant(0, kind), axes)
+    x = g.pad(x, len(shape), window.padding, kind.type(0))
     rows, columns = window.output_size((shape[2], shape[3]))
     # (N, C, kH, OH, kW, OW): for each tap, where each window has it.
     for axis, count, at in ((0, rows, 2), (1, columns, 4)):

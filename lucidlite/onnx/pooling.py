@@ -6,20 +6,16 @@ borders of padding, and beyond them pads that count for nothing.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lucidlite.geometry import adaptive_output_size, flag, pool_divisor, pool_window
-from lucidlite.onnx.graph import Call, Graph
-from lucidlite.onnx.products import sides
+from lucidlite.onnx.graph import Call, Graph, Pairs, sides
 from lucidlite.onnx.table import Unsupported, emits
 from lucidlite.ops import one_dim, pooling, unpool
 from lucidlite.ops.one_dim import single
 from lucidlite.window import Window, adaptive_bins
-
-Pairs = Sequence[tuple[int, int]]
 
 
 def _window(a: Call) -> tuple[Window, slice]:
@@ -73,19 +69,11 @@ class _Pool:
 
     def bordered(self, pairs: Pairs, value: float, kind: Any) -> str:
         """The input with borders of a value."""
-        return _padded(self.g, self.x, self.rank, pairs, value, kind)
+        return self.g.pad(self.x, self.rank + 2, pairs, kind.type(value))
 
     def reaching(self) -> Pairs:
         """The padding, longer at the end where windows overhang."""
         return [(b, e + more) for (b, e), more in zip(self.padding, self.over, strict=True)]
-
-
-def _padded(g: Graph, x: str, rank: int, pairs: Pairs, value: float, kind: Any) -> str:
-    if not any(map(any, pairs)):
-        return x
-    axes = g.ints(range(-rank, 0))
-    out: str = g.add("Pad", x, g.ints(sides(pairs)), g.constant(value, kind), axes)
-    return out
 
 
 @emits(pooling.max_pool2d, one_dim.max_pool1d)

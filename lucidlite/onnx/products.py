@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from lucidlite.geometry import conv_window
-from lucidlite.onnx.graph import Call, Graph
+from lucidlite.onnx.graph import Call, Graph, Pairs, sides
 from lucidlite.onnx.table import Unsupported, emits
 from lucidlite.ops import conv, conv_transpose, embedding, matmul, one_dim, products
 from lucidlite.ops.one_dim import single
@@ -86,11 +85,6 @@ def _conv(g: Graph, a: Call, window: Window, dims: slice) -> Any:
     )  # fmt: skip
 
 
-def sides(pairs: Sequence[tuple[int, int]]) -> tuple[int, ...]:
-    """(before, after) of each dim as ONNX has them: all before, then all after."""
-    return (*(before for before, _ in pairs), *(after for _, after in pairs))
-
-
 @emits(conv_transpose.conv_transpose1d, conv_transpose.conv_transpose2d)
 def transposed(g: Graph, a: Call) -> Any:
     rank = int(a.op[-2])
@@ -106,7 +100,7 @@ def transposed(g: Graph, a: Call) -> Any:
     # Runtimes refuse more than a stride: less is cut off, and what is beyond has no input.
     ends = tuple(max(pad - extra, 0) for pad, extra in zip(padding, more, strict=True))
     beyond = [max(extra - pad, 0) for pad, extra in zip(padding, more, strict=True)]
-    border = [0] * rank + beyond if any(beyond) else None
+    border = [(0, extra) for extra in beyond] if any(beyond) else None
     return _filtered(g, a, "ConvTranspose", border, pads=padding + ends, **settings)
 
 
@@ -116,10 +110,10 @@ def _tuple(value: Any, rank: int) -> tuple[int, ...]:
     return tuple(map(int, value)) * (rank if len(value) == 1 else 1)
 
 
-def _filtered(g: Graph, a: Call, op: str, border: list[int] | None = None, **settings: Any) -> Any:
+def _filtered(g: Graph, a: Call, op: str, border: Pairs | None = None, **settings: Any) -> Any:
     """A node with weight and bias, around it a batch of one where there is no batch.
 
-    ``border`` are pads for what it makes, before the bias is added.
+    ``border`` is added to what it makes, before the bias is.
     """
     alone = a["input"].array.ndim < a["weight"].array.ndim
     x = g.unsqueeze(g.of(a["input"]), 0) if alone else g.of(a["input"])
@@ -127,11 +121,10 @@ def _filtered(g: Graph, a: Call, op: str, border: list[int] | None = None, **set
     if border is None:
         out = g.add(op, x, g.of(a["weight"]), bias, **settings)
     else:
-        rank, kind = len(border) // 2, a.out.array.dtype
         out = g.add(op, x, g.of(a["weight"]), **settings)
-        out = g.add("Pad", out, g.ints(border), g.constant(0, kind), g.ints(range(-rank, 0)))
+        out = g.pad(out, a["weight"].array.ndim, border, a.out.array.dtype.type(0))
         if bias is not None:
-            out = g.add("Add", out, g.unsqueeze(bias, *range(1, rank + 1)))
+            out = g.add("Add", out, g.unsqueeze(bias, *range(1, len(border) + 1)))
     return g.squeeze(out, 0) if alone else out
 
 

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from lucidlite.onnx.graph import Call, Graph
-from lucidlite.onnx.products import sides
 from lucidlite.onnx.table import emits
 from lucidlite.ops import interpolate, pad, resample
 
@@ -20,11 +19,9 @@ def _pairs(padding: Any) -> list[tuple[int, int]]:
 
 @emits(pad.pad_with_value)
 def pad_with_value(g: Graph, a: Call) -> Any:
-    x, pairs, kind = g.of(a["input"]), _pairs(a["padding"]), a["input"].array.dtype
-    if not any(map(any, pairs)):
-        return x
-    axes = g.ints(range(-len(pairs), 0))
-    return g.add("Pad", x, g.ints(sides(pairs)), g.constant(a["value"], kind), axes)
+    given = a["input"].array
+    value = given.dtype.type(a["value"])
+    return g.pad(g.of(a["input"]), given.ndim, _pairs(a["padding"]), value)
 
 
 def _simple(a: dict[str, Any]) -> bool:
@@ -34,12 +31,9 @@ def _simple(a: dict[str, Any]) -> bool:
 @emits(pad.pad_from_inside, fits=_simple)
 def pad_from_inside(g: Graph, a: Call) -> Any:
     x, pairs, mode = g.of(a["input"]), _pairs(a["padding"]), a["mode"]
-    if not any(map(any, pairs)):
-        return x
     if mode != "circular":
-        axes = g.ints(range(-len(pairs), 0))
         mode = {"reflect": "reflect", "replicate": "edge"}[mode]
-        return g.add("Pad", x, g.ints(sides(pairs)), None, axes, mode=mode)
+        return g.pad(x, a["input"].array.ndim, pairs, mode=mode)
     for i, (before, after) in enumerate(pairs):
         dim, parts = i - len(pairs), [x]
         if before:
@@ -83,21 +77,21 @@ def _single(scale: float) -> Any:
 
 @emits(interpolate.interpolate, fits=_whole)
 def resize(g: Graph, a: Call) -> Any:
-    x, before, after = g.of(a["input"]), a["input"].array.shape[2:], a.out.array.shape[2:]
-    axes = list(range(2, 2 + len(before)))
+    x, shape = g.of(a["input"]), a.out.array.shape
     scales = sizes = None
+    # Of all dims: onnxruntime's optimizer breaks a Resize with axes that follows a Transpose.
     if a["scale_factor"] is None:
-        sizes = g.ints(after)
+        sizes = g.ints(shape)
     else:
-        values = _scales(a["scale_factor"], len(before))
-        scales = g.constant([_single(v) for v in values], np.float32)
+        values = _scales(a["scale_factor"], len(shape) - 2)
+        scales = g.constant([1, 1, *map(_single, values)], np.float32)
     if a["mode"] == "nearest":
         how: dict[str, Any] = {"mode": "nearest", "nearest_mode": "floor"}
         how["coordinate_transformation_mode"] = "asymmetric"
     else:
         corners = "align_corners" if a["align_corners"] else "half_pixel"
         how = {"mode": "linear", "coordinate_transformation_mode": corners}
-    return g.add("Resize", x, None, scales, sizes, axes=axes, **how)
+    return g.add("Resize", x, None, scales, sizes, **how)
 
 
 @emits(resample.mix)
